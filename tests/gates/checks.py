@@ -159,16 +159,17 @@ def sanity() -> None:
     tree.ensure()
     home = bootstrap.ansible_test_home(CACHE / "ansible-test")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    run(
-        "ansible-test",
-        "sanity",
-        "--venv",
-        "--python",
-        version,
-        "--color",
-        "no",
-        env={"HOME": str(home), "ANSIBLE_TEST_CONTENT_ROOT": str(tree.content())},
-    )
+    environ = {"HOME": str(home), "ANSIBLE_TEST_CONTENT_ROOT": str(tree.content())}
+    try:
+        said = run("ansible-test", "sanity", "--python", version, "--color", "no", env=environ)
+    except Failed as error:
+        # What it says of its own installing is of no use where it names what is wrong.
+        complaints = [line for line in str(error).splitlines() if line.startswith(("ERROR:", "FATAL:"))]
+        raise Failed("\n".join(complaints) or str(error)) from error
+    # A missing program is a warning to ansible-test, and the test that needs it is left out.
+    left_out = [line for line in said.splitlines() if line.startswith(("WARNING: Skipping", "WARNING: Required"))]
+    if left_out:
+        raise Failed("\n".join(left_out))
 
 
 LINT: Iterable[Callable[[], None]] = (ruff, types, yaml, shell, ansible, changelog, docs, galaxy)

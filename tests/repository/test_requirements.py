@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+from importlib.metadata import packages_distributions
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.repository import sources
+
+#: Top-level packages of the repository; `standin` is the runner double's.
+OWN = {"ansible_collections", "runnerd", "standin", "tests"}
 
 
 def wanted() -> set[str]:
@@ -31,6 +37,32 @@ def locked() -> dict[str, list[str]]:
             name = canonicalize_name(Requirement(line.removesuffix("\\").strip()).name)
         found.setdefault(name, []).append(line)
     return found
+
+
+def imported(text: str) -> set[str]:
+    """The top-level modules that a Python text imports, its own package's left out."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_imports_are_found() -> None:
+    text = "from __future__ import annotations\nimport os.path, b\nfrom c.d import e\nfrom . import f\n"
+    assert imported(text) == {"__future__", "os", "b", "c"}
+
+
+def test_every_import_is_wanted() -> None:
+    """What is imported is asked for by name: what another package happens to bring may go with its next release."""
+    python = sources.files("plugins", "roles", "tests", "molecule", suffixes=(".py",))
+    names = {name for path in python for name in imported(sources.text(path))} - OWN - sys.stdlib_module_names
+    of_ansible = {"ansible": "ansible", "ansible_test": "ansible"}  # they come in ansible-core, which ansible brings
+    distributions = packages_distributions()
+    providers = {name: [of_ansible[name]] if name in of_ansible else distributions.get(name, []) for name in names}
+    unasked = {
+        name: found for name, found in providers.items() if not wanted() & {canonicalize_name(one) for one in found}
+    }
+    assert not unasked, f"imported, not in requirements-dev.in: {unasked}"
 
 
 def test_all_that_is_wanted_is_locked() -> None:
