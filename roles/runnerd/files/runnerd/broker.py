@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything runnerd says to GitHub, and what a refusal closes and for how long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner, Runners
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
+
+from .model import Gate
+from .settings import GitHubSettings, Pool
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A registration and the credential for it. The credential is never kept, logged or passed to the core."""
+
+    runner_id: int
+    encoded: str
+
+    def __repr__(self) -> str:
+        return f"Minted(runner_id={self.runner_id})"
+
+
+class Broker(Protocol):
+    """What the effects need of GitHub."""
+
+    def mint(self, pool: Pool, name: str) -> Minted:
+        """Register a runner of this name; raises GitHubError."""
+
+    def delete(self, scope: str, credential: str, runner_id: int) -> str:
+        """Forget a runner: `gone`, or `busy` when GitHub says that it runs a job."""
+
+    def runners(self, scope: str, credential: str) -> list[Runner]:
+        """All runners of the scope, complete."""
+
+    def find(self, scope: str, credential: str, name: str) -> Runner | None:
+        """The runner of exactly this name."""
+
+
+class GitHubBroker:
+    """GitHub's REST API, one client a credential."""
+
+    def __init__(
+        self,
+        settings: GitHubSettings,
+        credentials: Mapping[str, Mapping[str, str]],
+        user_agent: str,
+        on_request: Callable[[str, str, int | None, float], None] | None = None,
+    ) -> None:
+        """`credentials`: as `settings.load_credentials` returns them."""
+        self._settings = settings
+        self._clients = {
+            name: Client(
+                settings.api_url,
+                TokenAuth(value["token"]),
+                timeout=settings.timeout,
+                ca_file=settings.ca_file,
+                user_agent=user_agent,
+                on_request=on_request,
+            )
+            for name, value in credentials.items()
+        }
+        self._groups: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The clients, for what they have seen of budgets and expiry."""
+        return self._clients
+
+    def mint(self, pool: Pool, name: str) -> Minted:
+        """One POST, never repeated: if the answer is lost, a registration may exist."""
+        runners = self._runners(pool.scope, pool.credential)
+        config = runners.generate_jit_config(name, list(pool.labels), self._group(pool, runners), pool.work_folder)
+        return Minted(config.runner.id, config.encoded.reveal())
+
+    def delete(self, scope: str, credential: str, runner_id: int) -> str:
+        """204 and 404 are `gone`; 422 is `busy`."""
+        return self._runners(scope, credential).delete(runner_id)
+
+    def runners(self, scope: str, credential: str) -> list[Runner]:
+        """Every page; a list cut short is an error."""
+        return self._runners(scope, credential).list()
+
+    def find(self, scope: str, credential: str, name: str) -> Runner | None:
+        """By GitHub's exact `name` filter."""
+        return self._runners(scope, credential).find(name)
+
+    def _runners(self, scope: str, credential: str) -> Runners:
+        client = self._clients.get(credential)
+        if client is None:
+            raise errors.Unauthorized(
+                f"use the credential {credential!r}",
+                message="this host's credentials file does not hold it",
+                hint="run the playbook again",
+            )
+        return Runners(client, Scope.parse(scope, self._settings.api_url))
+
+    def _group(self, pool: Pool, runners: Runners) -> int:
+        key = (pool.key, pool.group)
+        with self._lock:
+            known = self._groups.get(key)
+        if known is None:
+            known = runners.group_id(pool.group)
+            with self._lock:
+                self._groups[key] = known
+        return known
+
+
+def gate_for(exc: errors.GitHubError, pool: Pool, failures: int, now: float, wall: float) -> Gate:
+    """What is closed after a refusal, and until when (steady seconds).
+
+    Per credential and scope for anything that would meet every pool there; per pool for what its own settings caused.
+    `failures`: how often in a row, this one included.
+    """
+    reason, remedy = str(exc).split(". Do: ", 1)[0], exc.hint
+    if isinstance(exc, errors.RateLimited):
+        wait = max(exc.retry_at - wall, 1.0)
+        return Gate(pool.key, now + wait, reason, remedy or "wait; GitHub said until when", failures)
+    if isinstance(exc, (errors.Unprocessable, errors.Conflict)):
+        return Gate(f"pool {pool.name}", now + _doubling(30, failures, 900), reason, remedy, failures)
+    if isinstance(exc, (errors.Unauthorized, errors.Forbidden, errors.NotFound)):
+        return Gate(pool.key, now + _doubling(60, failures, 900), reason, remedy, failures)
+    return Gate(pool.key, now + _doubling(5, failures, 300), reason, remedy, failures)
+
+
+def _doubling(first: float, failures: int, most: float) -> float:
+    return float(min(first * 2 ** (failures - 1), most))
+
+
+def may_exist(exc: errors.GitHubError) -> bool:
+    """Whether a registration may exist although minting it failed: the answer was lost, or the name is taken."""
+    return exc.in_doubt or isinstance(exc, errors.Conflict)

@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command `runnerd`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .clock import iso
+from .control import DEFAULT_SOCKET, NoDaemon, Refused, ask
+from .journal import JournalError, read_events, read_live
+from .settings import DEFAULT_SETTINGS, SettingsError, load_credentials, load_settings
+from .status import duration, table
+
+DONE, NOT_SO, WRONG, NO_DAEMON = 0, 1, 2, 3
+STATE = Path("/var/lib/runnerd")
+#: Seconds between two looks while waiting, and between two questions to GitHub about what we wait for.
+LOOK, ASK_GITHUB = 0.5, 5.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    top = argparse.ArgumentParser(
+        prog="runnerd", description="Keeps this host's slots filled with fresh, single-use GitHub Actions runners."
+    )
+    top.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="control socket (default: %(default)s)")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(function=function)
+        return command
+
+    status = add("status", _status, "show every slot: its state, runner, job, and why")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    wait = add("wait", _wait, "wait until every slot that is not leaving is online at GitHub")
+    wait.add_argument("--timeout", type=float, default=180, help="seconds (default: %(default)s)")
+    wait.add_argument("--drained", action="store_true", help="also until the leaving slots are empty")
+    wait.add_argument("--json", action="store_true", help="print the last status as JSON")
+    check = add("check", _check, "read the settings and say everything that is wrong with them; touches nothing")
+    check.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="(default: %(default)s)")
+    check.add_argument("--credentials", type=Path, help="also check this credentials file")
+    add("reload", _simple, "read the settings again")
+    add("resume", _simple, "end a drain or a pause: fill the slots")
+    add("pause", _simple, "make no new runners; leave those that are there alone")
+    drain = add("drain", _drain, "let runners finish their job, deregister them, do not replace them")
+    drain.add_argument("slots", nargs="*", metavar="SLOT", help="only these (default: all)")
+    drain.add_argument("--wait", action="store_true", help="until they are gone, telling what is waited for")
+    drain.add_argument("--limit", type=float, help="seconds after which a job is cancelled (default: the setting)")
+    stop = add("stop", _drain, "drain, and with --now cancel the jobs that run")
+    stop.add_argument("slots", nargs="*", metavar="SLOT", help="only these (default: all)")
+    stop.add_argument("--now", action="store_true", required=True, help="cancel jobs that run; they are reported")
+    stop.set_defaults(wait=True, limit=None)
+    events = add("events", _events, "what happened")
+    events.add_argument("--follow", "-f", action="store_true", help="go on as it happens")
+    events.add_argument("--last", type=int, default=50, help="lines to begin with (default: %(default)s)")
+    logs = add("logs", _logs, "the output of a slot's runners, past ones too (from the journal of systemd)")
+    logs.add_argument("slot", metavar="SLOT", help="such as runner-1, or 1")
+    logs.add_argument("--follow", "-f", action="store_true", help="go on as it is written")
+    logs.add_argument("--last", type=int, default=1000, help="lines to begin with (default: %(default)s)")
+    serve = add("serve", _serve, "be the daemon; systemd starts this")
+    serve.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="(default: %(default)s)")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 not (yet) so, 2 wrong use or settings, 3 no daemon."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.function(options))
+    except NoDaemon as exc:
+        print(f"runnerd: {exc}", file=sys.stderr)
+        return NO_DAEMON
+    except (Refused, SettingsError, JournalError) as exc:
+        print(f"runnerd: {exc}", file=sys.stderr)
+        return WRONG
+    except PermissionError as exc:
+        print(f"runnerd: {exc.filename}: only root may. Do: sudo runnerd {options.command}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        return NOT_SO
+
+
+def _status(options: argparse.Namespace) -> int:
+    try:
+        status = ask(options.socket, "status")
+    except NoDaemon as exc:
+        status = {"daemon": False, "drains": [], "gates": [], "slots": [_from_journal(row) for row in read_live(STATE)]}
+        if not options.json:
+            print(f"runnerd: {exc}", file=sys.stderr)
+    _show(status, options.json)
+    return DONE if status["daemon"] else NO_DAEMON
+
+
+def _from_journal(row: dict[str, object]) -> dict[str, object]:
+    """A slot as the journal alone knows it: it holds something, and nobody looks after it now."""
+    return {
+        "slot": row["slot"],
+        "pool": row["pool"],
+        "state": "unknown",
+        "since": iso(float(str(row["began_wall"]))),
+        "seconds": int(time.time() - float(str(row["began_wall"]))),
+        "wanted": False,
+        "leaving": False,
+        "online": False,
+        "runner": row["runner"],
+        "container": row["container"] or "",
+        "job": None,
+        "reason": "runnerd does not run",
+        "remedy": "systemctl start runnerd",
+    }
+
+
+def _show(status: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(status, indent=2))
+        return
+    print(table(status))
+    if status.get("paused"):
+        print("Paused: no new runners until `runnerd resume`.")
+    if status.get("drains"):
+        print(f"Draining: {', '.join(status['drains'])}. End it with `runnerd resume`.")
+    for problem in filter(None, (status.get("docker"), status.get("definition"))):
+        print(f"Problem: {problem}")
+    for gate in status.get("gates", []):
+        print(f"Backing off until {gate['until']}: {gate['what']}: {gate['reason']} {gate['remedy']}".rstrip())
+
+
+def _wait(options: argparse.Namespace) -> int:
+    """Green only by GitHub's own word: its list is asked for until it shows every runner, at most every few seconds."""
+    deadline = time.monotonic() + options.timeout
+    asked = -ASK_GITHUB
+    while True:
+        refresh = time.monotonic() - asked >= ASK_GITHUB
+        status = ask(options.socket, "status", refresh=refresh)
+        if refresh:
+            asked = time.monotonic()
+        missing = [slot for slot in status["slots"] if _is_missing(slot, options.drained)]
+        if not missing and status["slots"] or time.monotonic() >= deadline:
+            break
+        time.sleep(LOOK)
+    _show(status, options.json)
+    return NOT_SO if missing else DONE
+
+
+def _is_missing(slot: dict[str, Any], drained: bool) -> bool:
+    """Whether the wait goes on for this slot."""
+    if slot["leaving"]:
+        return drained and bool(slot["container"])
+    return bool(slot["wanted"]) and not slot["verified"]
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = load_settings(options.settings)
+    if options.credentials:
+        load_credentials(options.credentials)
+    print(f"{options.settings}: {len(settings.pool_of)} slots in {len(settings.pools)} pools")
+    return DONE
+
+
+def _simple(options: argparse.Namespace) -> int:
+    ask(options.socket, options.command)
+    return DONE
+
+
+def _drain(options: argparse.Namespace) -> int:
+    slots = [f"runner-{slot}" if slot.isdigit() else slot for slot in options.slots]
+    now = options.command == "stop"
+    limit = options.limit
+    if limit is None and not now and _host_shuts_down():
+        limit = ask(options.socket, "limits")["shutdown"]
+    ask(options.socket, "drain", slots=slots, by="now" if now else "drain", limit=limit)
+    return _wait_until_gone(options.socket, slots) if options.wait else DONE
+
+
+def _host_shuts_down() -> bool:
+    """Whether systemd is on its way down: then the shorter limit holds."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "is-system-running"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() == "stopping"
+
+
+def _wait_until_gone(socket: Path, slots: list[str]) -> int:
+    told: dict[str, str] = {}
+    while True:
+        status = ask(socket, "status")
+        left = [s for s in status["slots"] if (not slots or s["slot"] in slots) and s["state"] not in ("empty", "drained")]
+        left += [s for s in status["slots"] if s["state"] == "drained" and s["container"] and s not in left]
+        for slot in left:
+            line = f"{slot['slot']}: {slot['state']}" + (f" ({slot['job']})" if slot["job"] else "")
+            if told.get(slot["slot"]) != line:
+                told[slot["slot"]] = line
+                print(f"{line}, since {duration(slot['seconds'])}. {slot['reason']}".rstrip(" ."), flush=True)
+        if not left:
+            print("drained", flush=True)
+            return DONE
+        time.sleep(LOOK)
+
+
+def _events(options: argparse.Namespace) -> int:
+    last = 0
+    events = read_events(STATE, 0, options.last)
+    while True:
+        for event in events:
+            where = event.slot or "-"
+            print(f"{iso(event.at_wall)}  {where}  {event.kind}  {event.detail}  {event.runner}".rstrip(), flush=True)
+            last = event.id
+        if not options.follow:
+            return DONE
+        time.sleep(LOOK)
+        events = read_events(STATE, last)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    slot = f"runner-{options.slot}" if options.slot.isdigit() else options.slot
+    command = ["journalctl", "--output=cat", f"--lines={options.last}", f"CONTAINER_NAME=github-{slot}"]
+    if options.follow:
+        command.append("--follow")
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+    return WRONG
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Only the daemon needs what it imports; the other commands start faster without.
+    from .daemon import serve
+
+    return serve(options.settings)

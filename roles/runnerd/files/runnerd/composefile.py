@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Compose file as text: taking out the block of a slot that has left.
+
+The playbook writes each service between two marker comments. Cutting the block out leaves the very text that the
+playbook would write without that slot, so its next run finds nothing to change.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def without_slot(text: str, slot: str) -> str:
+    """The Compose file's text without the block of `slot`; unchanged if there is none, or its end is missing."""
+    lines = text.splitlines(keepends=True)
+    begin, end = f"# slot {slot} begin", f"# slot {slot} end"
+    stripped = [line.strip() for line in lines]
+    if begin not in stripped or end not in stripped[stripped.index(begin) :]:
+        return text
+    first = stripped.index(begin)
+    last = stripped.index(end, first)
+    return "".join(lines[:first] + lines[last + 1 :])
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write `text` in one step, keeping owner and mode: a reader sees the old file or the new one."""
+    status = path.stat()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, status.st_mode & 0o7777)
+        os.chown(name, status.st_uid, status.st_gid)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

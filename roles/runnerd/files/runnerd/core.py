@@ -1,0 +1,397 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The decision: the observed world in; actions, their reasons and the time to wake up out.
+
+Pure. At most one action per slot; none for a slot that has an operation in flight. An unknown observation never leads
+to a destructive action. The rules come from the five promises in `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .model import (
+    Adopt,
+    Attempt,
+    Chase,
+    Clear,
+    Deregister,
+    Explained,
+    Fill,
+    Leaving,
+    Limits,
+    MachineStatus,
+    Outcome,
+    Phase,
+    Plan,
+    Refresh,
+    SlotAction,
+    SlotView,
+    Stop,
+    Tri,
+    World,
+)
+
+#: How old GitHub's list may be, by what it is needed for (seconds). An idle pool reads it six times an hour.
+LIST_INTERVAL = 600.0
+LIST_FRESH = 60.0
+LIST_SPACING = 5.0
+#: A runner that has not said that it listens is looked up at GitHub after this long.
+LISTEN_PATIENCE = 20.0
+
+#: How long the last lines of a dead container are waited for.
+LAST_LINES_PATIENCE = 3.0
+
+#: Exit codes of our entrypoint (files/entrypoint.sh of the role github_docker_runners).
+EXIT_USED_BEFORE = 64
+EXIT_NO_CREDENTIAL = 65
+EXIT_NO_RUNNER = 66
+#: actions/runner: ReturnCode in Constants.cs, passed on because the entrypoint asks for it.
+EXIT_VERSION_DEPRECATED = 7
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """One slot's decision."""
+
+    state: str
+    reason: str = ""
+    action: SlotAction | None = None
+    wake_at: float | None = None
+    want_list: float | None = None  # GitHub's list, if it is older than this many seconds
+
+
+def decide(world: World) -> Plan:
+    """Decide what to do about every slot, ghost and list."""
+    verdicts = {view.slot: _slot(view, world) for view in world.slots}
+    actions: list[SlotAction | Refresh | Chase] = []
+    wakes = [v.wake_at for v in verdicts.values() if v.wake_at is not None]
+    explained = []
+    starting = sum(1 for view in world.slots if view.in_flight)
+    probing: set[str] = {
+        key
+        for view in world.slots
+        if view.in_flight
+        for key in _gate_keys(view, world)
+        if key in world.gates
+    }
+    for view in world.slots:
+        verdict = verdicts[view.slot]
+        state, reason = verdict.state, verdict.reason
+        if isinstance(verdict.action, Fill):
+            closed = [world.gates[key] for key in _gate_keys(view, world) if key in world.gates]
+            blocked = [gate for gate in closed if gate.until > world.now]
+            half_open = {gate.key for gate in closed}
+            if blocked:
+                gate = max(blocked, key=lambda g: g.until)
+                state, reason = "backing off", gate.reason
+                wakes.append(gate.until)
+            elif half_open & probing:
+                # The way was closed until now: one slot tries it for all.
+                state, reason = "backing off", closed[0].reason
+            elif starting >= world.concurrent_starts:
+                state, reason = "empty", "waits its turn to start"
+            else:
+                probing |= half_open
+                starting += 1
+                actions.append(verdict.action)
+        elif isinstance(verdict.action, Deregister) and (gate := _open_at(view, world)) is not None:
+            reason = gate.reason
+            wakes.append(gate.until)
+        elif verdict.action is not None:
+            actions.append(verdict.action)
+        explained.append(Explained(view.slot, state, reason))
+
+    actions.extend(_refreshes(world, verdicts, wakes))
+    actions.extend(_chases(world, wakes))
+    return Plan(tuple(actions), tuple(explained), min(wakes) if wakes else None)
+
+
+def _gate_keys(view: SlotView, world: World) -> list[str]:
+    return [world.pool_keys.get(view.pool, ""), f"pool {view.pool}", "docker"]
+
+
+def _open_at(view: SlotView, world: World) -> object | None:
+    """The gate that forbids a call to GitHub for this slot's scope now, or None."""
+    attempt = view.attempt
+    key = scope_key(attempt.credential, attempt.scope) if attempt else ""
+    gate = world.gates.get(key)
+    return gate if gate is not None and gate.until > world.now else None
+
+
+def scope_key(credential: str, scope: str) -> str:
+    """The name of what one credential may do at one scope: lists, gates and budgets hang on it."""
+    return f"scope {scope} ({credential})"
+
+
+def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) -> list[Refresh]:
+    wanted: dict[str, float] = {}
+    for view in world.slots:
+        attempt = view.attempt
+        if attempt is None or not attempt.name:
+            continue
+        key = scope_key(attempt.credential, attempt.scope)
+        limit = verdicts[view.slot].want_list
+        limit = LIST_INTERVAL if limit is None else limit
+        if world.refresh_wanted:
+            limit = min(limit, LIST_SPACING)
+        wanted[key] = min(limit, wanted.get(key, LIST_INTERVAL))
+    refreshes = []
+    for key, age in sorted(wanted.items()):
+        gate = world.gates.get(key)
+        due = world.lists.get(key, float("-inf")) + age
+        if gate is not None:
+            due = max(due, gate.until)
+        if key in world.refreshing:
+            continue
+        if due <= world.now:
+            refreshes.append(Refresh(key))
+        else:
+            wakes.append(due)
+    return refreshes
+
+
+def _chases(world: World, wakes: list[float]) -> list[Chase]:
+    chases = []
+    for ghost in world.ghosts:
+        gate = world.gates.get(scope_key(ghost.credential, ghost.scope))
+        due = max(ghost.next_check, gate.until if gate is not None else ghost.next_check)
+        if ghost.name in world.busy_ghosts:
+            continue
+        if due <= world.now:
+            chases.append(Chase(ghost.name))
+        else:
+            wakes.append(due)
+    return chases
+
+
+def _slot(view: SlotView, world: World) -> _Verdict:
+    attempt, machine = view.attempt, view.machine
+    if view.in_flight:
+        return _Verdict(_in_flight_state(attempt))
+    if machine.status is MachineStatus.UNKNOWN:
+        return _Verdict(_rest_state(view), "Docker does not answer")
+    if attempt is None:
+        return _empty(view, world)
+    if attempt.phase in (Phase.CREATING, Phase.MINTING):
+        # Nothing is in flight, so runnerd died in the middle. The credential, if any, is lost with it.
+        return _clear(view, Outcome.INTERRUPTED, "runnerd was interrupted before the runner was started")
+    if attempt.phase is Phase.REMOVING:
+        return _clear(view, attempt.outcome or Outcome.INTERRUPTED, attempt.reason)
+    if machine.status is MachineStatus.ABSENT or machine.id != attempt.container_id:
+        outcome, reason = classify(view)
+        return _clear(view, outcome, reason)
+    if machine.status is MachineStatus.CREATED:
+        return _clear(view, Outcome.INTERRUPTED, "the container was never started")
+    if machine.status is MachineStatus.DEAD:
+        patience = (machine.dead_since or world.now) + LAST_LINES_PATIENCE
+        if not view.output.ended and world.now < patience:
+            return _Verdict("finished", "reads its last lines", wake_at=patience)
+        outcome, reason = classify(view)
+        return _clear(view, outcome, reason)
+    return _running(view, attempt, world)
+
+
+def _empty(view: SlotView, world: World) -> _Verdict:
+    if view.machine.status is not MachineStatus.ABSENT:
+        return _Verdict("empty", "a container is here that the journal does not know", Adopt(view.slot))
+    if not view.wanted:
+        return _Verdict("drained" if view.leaving is not Leaving.NO else "empty", view.leaving.value)
+    if world.now < view.retry_at:
+        return _Verdict("backing off", view.failure, wake_at=view.retry_at)
+    return _Verdict("creating", view.failure, Fill(view.slot))
+
+
+def _clear(view: SlotView, outcome: Outcome, reason: str) -> _Verdict:
+    assert view.attempt is not None
+    return _Verdict("finished", reason, Clear(view.slot, view.attempt.id, outcome, reason))
+
+
+def is_busy(view: SlotView) -> bool:
+    """Whether any sign says that a job runs. A job that has ended for the runner may still be busy for GitHub."""
+    output = view.output
+    if view.worker is Tri.YES:
+        return True
+    if output.done_at is not None:
+        return False
+    return output.job_at is not None or view.registration.busy is Tri.YES
+
+
+def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
+    """A container that runs: leave it, deregister it, or stop it."""
+    now, limits, output = world.now, world.limits, view.output
+    started = attempt.started_at if attempt.started_at is not None else attempt.since
+    overdue = view.leave_by is not None and now >= view.leave_by
+
+    if is_busy(view):
+        since = output.job_at if output.job_at is not None else started
+        if overdue:
+            return _stop(view, Outcome.JOB_CANCELLED, f"{view.leaving.value}: the limit for its job has passed", "busy")
+        if limits.job and now >= since + limits.job:
+            return _stop(view, Outcome.JOB_CANCELLED, f"the job ran longer than {limits.job:.0f} s", "busy")
+        reason = f"leaves after this job: {view.leaving.value}" if view.leaving is not Leaving.NO else ""
+        wake = _earliest(view.leave_by, since + limits.job if limits.job else None)
+        only_github_says_so = view.worker is Tri.NO and output.job_at is None
+        return _Verdict("busy", reason, wake_at=wake, want_list=LIST_FRESH if only_github_says_so else None)
+
+    if output.done_at is not None:
+        # The job has ended and no worker is there; the runner should end by itself.
+        end = output.done_at + limits.teardown
+        if view.worker is Tri.NO and now >= end:
+            return _stop(view, Outcome.JOB, "the runner did not end after its job", "finished")
+        return _Verdict("finished", "the runner is ending", wake_at=max(end, now + 1))
+
+    looked = view.worker is Tri.NO and output.readable
+    if attempt.phase is Phase.STOPPING:
+        settled = attempt.since + (0 if view.leaving is Leaving.NOW else limits.settle)
+        if not looked:
+            return _Verdict("drained", "deregistered; cannot look into the container to see that no job runs")
+        if now < settled:
+            return _Verdict("drained", "deregistered; one more look before it stops", wake_at=settled)
+        return _stop(view, attempt.outcome or Outcome.DRAINED, attempt.reason or view.leaving.value, "drained", look=True)
+
+    state = "idle" if output.listening_at is not None or view.registration.online else "starting"
+    if view.leave_by is not None and now >= view.leave_by + limits.settle:
+        # It could not be deregistered in time (GitHub is down, say): what is left there is looked after as a ghost.
+        return _stop(view, Outcome.NEVER_ONLINE, f"{view.leaving.value}: the limit has passed", state)
+    if not looked:
+        return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=view.leave_by)
+    if view.registration.exists is Tri.NO:
+        return _stop(view, Outcome.REMOVED_AT_GITHUB, "GitHub no longer knows this runner", state)
+    if state == "starting":
+        late = started + limits.registration
+        if limits.registration and now >= late:
+            return _stop(view, Outcome.NEVER_ONLINE, f"not online after {limits.registration:.0f} s", state)
+        if view.leaving is Leaving.NO:
+            patience = started + LISTEN_PATIENCE
+            stale = LISTEN_PATIENCE if now >= patience else None
+            return _Verdict(state, "", wake_at=patience if now < patience else late, want_list=stale)
+    leaving = view.leaving.value
+    if attempt.phase is Phase.DEREGISTERING:
+        # Interrupted while asking: GitHub may have forgotten it already, so it must go. Asking twice does no harm.
+        why = leaving or "its deregistration was interrupted"
+        return _Verdict(state, why, Deregister(view.slot, attempt.id, why))
+    if view.leaving is Leaving.NO:
+        if not limits.idle or output.listening_at is None:
+            return _Verdict(state)
+        if now < output.listening_at + limits.idle:
+            return _Verdict(state, wake_at=output.listening_at + limits.idle)
+        leaving = f"idle for {limits.idle:.0f} s"
+    return _leave(view, attempt, world, state, leaving)
+
+
+def _leave(view: SlotView, attempt: Attempt, world: World, state: str, why: str) -> _Verdict:
+    """An idle runner should go: only after every sign, GitHub's among them, says idle."""
+    now, output = world.now, view.output
+    if attempt.runner_id is None:
+        # Adopted without a row: GitHub's list tells the id by the name. Until then it ends with its job, or its limit.
+        return _Verdict(state, f"{why}; looks for its registration", wake_at=view.leave_by, want_list=LIST_FRESH)
+    if view.leaving is not Leaving.NOW:
+        ready = max(attempt.deregister_after, (output.listening_at or now) + world.limits.grace)
+        if output.listening_at is not None and now < ready:
+            return _Verdict(state, f"{why}; may be about to get a job", wake_at=_earliest(ready, view.leave_by))
+        if now < attempt.deregister_after:
+            return _Verdict(state, f"{why}; GitHub said it is busy", wake_at=_earliest(attempt.deregister_after, view.leave_by))
+        seen = view.registration.seen_at
+        if seen is None or now - seen > LIST_FRESH:
+            return _Verdict(state, f"{why}; asks GitHub whether it is busy", wake_at=view.leave_by, want_list=LIST_FRESH)
+    return _Verdict(state, why, Deregister(view.slot, attempt.id, why), wake_at=view.leave_by)
+
+
+def _stop(view: SlotView, outcome: Outcome, reason: str, state: str, look: bool = False) -> _Verdict:
+    assert view.attempt is not None
+    return _Verdict(state, reason, Stop(view.slot, view.attempt.id, outcome, reason, look))
+
+
+def classify(view: SlotView) -> tuple[Outcome, str]:
+    """Say how an attempt ended whose container is dead or gone."""
+    attempt, machine, output = view.attempt, view.machine, view.output
+    assert attempt is not None
+    gone = machine.status is MachineStatus.ABSENT or machine.id != attempt.container_id
+    how = _how_it_died(view, gone)
+    if output.done_at is not None:
+        return Outcome.JOB, f"job {output.job!r}: {output.result}"
+    if attempt.outcome is not None:
+        return attempt.outcome, attempt.reason
+    if output.job_at is not None or view.registration.busy is Tri.YES:
+        return Outcome.JOB_LOST, f"job {output.job!r} was running when {how}"
+    if attempt.phase is Phase.STOPPING:
+        return Outcome.DRAINED, attempt.reason
+    if not attempt.same_boot:
+        return Outcome.HOST_RESTARTED, "the host was restarted"
+    if output.version_refused or machine.exit_code == EXIT_VERSION_DEPRECATED:
+        return Outcome.VERSION_REFUSED, "GitHub refuses this version of the runner"
+    if output.registration_deleted:
+        return Outcome.REMOVED_AT_GITHUB, "GitHub deleted the registration"
+    if not gone and machine.exit_code == EXIT_USED_BEFORE:
+        return Outcome.KILLED, "it was started a second time by hand"
+    if not gone and machine.exit_code == EXIT_NO_CREDENTIAL:
+        return Outcome.NEVER_ONLINE, "no credential reached the container in time"
+    if not gone and machine.exit_code == EXIT_NO_RUNNER:
+        return Outcome.NEVER_ONLINE, "the image holds no run.sh of actions/runner where it is looked for"
+    if gone or machine.oom_killed or (machine.exit_code or 0) >= 128:
+        return Outcome.KILLED, how
+    if output.listening_at is not None or view.registration.online:
+        return Outcome.ENDED_IDLE, how
+    return Outcome.NEVER_ONLINE, f"{how} before it came online"
+
+
+def _how_it_died(view: SlotView, gone: bool) -> str:
+    if gone:
+        return "its container was removed from outside"
+    if view.machine.oom_killed:
+        return "its container ran out of memory"
+    return f"its container ended with exit code {view.machine.exit_code}"
+
+
+def _in_flight_state(attempt: Attempt | None) -> str:
+    if attempt is None:
+        return "creating"
+    return {
+        Phase.CREATING: "creating",
+        Phase.MINTING: "minting",
+        Phase.STARTING: "starting",
+        Phase.RUNNING: "starting",
+        Phase.DEREGISTERING: "idle",
+        Phase.STOPPING: "drained",
+        Phase.REMOVING: "finished",
+        Phase.FINISHED: "empty",
+    }[attempt.phase]
+
+
+def _rest_state(view: SlotView) -> str:
+    if view.attempt is None:
+        return "empty"
+    if view.attempt.phase is Phase.RUNNING:
+        return "busy" if is_busy(view) else "idle" if view.output.listening_at is not None else "starting"
+    return _in_flight_state(view.attempt)
+
+
+def _earliest(*times: float | None) -> float | None:
+    known = [t for t in times if t is not None]
+    return min(known) if known else None
+
+
+def back_off(failures: int, outcome: Outcome) -> float:
+    """Seconds until a slot is tried again after `failures` bad ends in a row.
+
+    A runner that had come online and left without a job is replaced almost at once: the machine works, and a user who
+    ends it expects a new one. One that never came online would only burn GitHub's budget.
+    """
+    if outcome in BACK_OFF_SHORT:
+        return min(0.5 * 2 ** (failures - 1), 3.0)
+    return float(min(2 ** failures, 300))
+
+
+BACK_OFF_SHORT = frozenset({Outcome.ENDED_IDLE, Outcome.REMOVED_AT_GITHUB})
+
+
+def leave_by(limits: Limits, reason: Leaving, since: float) -> float | None:
+    """When a leaving runner must be gone at the latest; None where it may take as long as its job does."""
+    if reason is Leaving.NOW:
+        return since
+    if reason in (Leaving.SCALED_DOWN, Leaving.DRAINED) and limits.drain:
+        return since + limits.drain
+    return None

@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a runner says and does, seen from the host: its output, and whether a worker process is there.
+
+The landmarks are those of actions/runner 2.336.0 (Runner.cs, JobDispatcher.cs). A job can write to the same stream, so
+they are hints; the worker process is not.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from .model import Output, Tri
+from .provider import Provider, ProviderError
+
+WORKER = "Runner.Worker"
+
+#: Seconds until a broken stream of output is opened again.
+RETRY = 2.0
+
+_STAMP = r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: )?"
+_LISTENING = re.compile(_STAMP + r"Listening for Jobs\s*$")
+_JOB = re.compile(_STAMP + r"Running job: (.*)$")
+_RESULT = re.compile(_STAMP + r"Job (.*) completed with result: (\w+)\s*$")
+_MARKER = re.compile(r"^runnerd: job started: (.*)$")
+_DELETED = re.compile(
+    r"(The runner registration has been deleted from the server|The runner no longer exists on the server)"
+)
+_REFUSED = re.compile(r"(?i)runner version .* is deprecated and cannot receive messages")
+
+
+def heard(output: Output, line: str, now: float) -> Output:
+    """`output` after one more line."""
+    if _LISTENING.match(line):
+        return replace(output, listening_at=output.listening_at or now)
+    if match := _JOB.match(line):
+        return replace(output, job=match[1].strip(), job_at=output.job_at or now)
+    if match := _MARKER.match(line):
+        return replace(output, job_detail=match[1].strip(), job_at=output.job_at or now)
+    if match := _RESULT.match(line):
+        return replace(output, job=output.job or match[1], result=match[2], done_at=now)
+    if _DELETED.search(line):
+        return replace(output, registration_deleted=True)
+    if _REFUSED.search(line):
+        return replace(output, version_refused=True)
+    return output
+
+
+class Listener:
+    """Follows the output of every running container; one thread each, which ends with it."""
+
+    def __init__(self, provider: Provider, wake: Callable[[], None]) -> None:
+        """`wake` is called when something of weight was said."""
+        self._provider = provider
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._outputs: dict[str, Output] = {}
+
+    def output(self, machine_id: str) -> Output:
+        """What it has said so far."""
+        with self._lock:
+            return self._outputs.get(machine_id, Output())
+
+    def follow(self, machine_ids: Iterable[str]) -> None:
+        """Follow these; forget what was said by any other."""
+        wanted = set(machine_ids)
+        with self._lock:
+            for gone in self._outputs.keys() - wanted:
+                del self._outputs[gone]
+            new = wanted - self._outputs.keys()
+            self._outputs.update({machine_id: Output() for machine_id in new})
+        for machine_id in new:
+            threading.Thread(target=self._read, args=(machine_id,), name=f"output-{machine_id[:12]}", daemon=True).start()
+
+    def _read(self, machine_id: str) -> None:
+        while self._known(machine_id):
+            # After a break the whole output is read again; what it said stays until then.
+            output = self.output(machine_id)
+            now = Output(readable=True)
+            self._set(machine_id, replace(output, readable=True))
+            try:
+                for said_at, line in self._provider.output(machine_id):
+                    before, now = now, heard(now, line, said_at)
+                    if now != before:
+                        self._set(machine_id, now)
+                        self._wake()
+            except ProviderError:
+                self._set(machine_id, replace(self.output(machine_id), readable=False))
+                self._wake()
+                time.sleep(RETRY)
+                continue
+            # The stream has ended: the container is dead, or about to be, and what it said stays.
+            self._set(machine_id, replace(self.output(machine_id), ended=True))
+            self._wake()
+            return
+
+    def _known(self, machine_id: str) -> bool:
+        with self._lock:
+            return machine_id in self._outputs
+
+    def _set(self, machine_id: str, output: Output) -> None:
+        with self._lock:
+            if machine_id in self._outputs:
+                self._outputs[machine_id] = output
+
+
+def workers(machine_ids: Iterable[str], proc: Path = Path("/proc")) -> dict[str, Tri]:
+    """For each container, whether a worker process runs in it, by the names and control groups of all processes.
+
+    A job cannot hide the worker: it would have to end it. If the processes cannot be read at all, the answer is unknown.
+    """
+    wanted = list(machine_ids)
+    found = dict.fromkeys(wanted, Tri.NO)
+    try:
+        processes = [entry for entry in proc.iterdir() if entry.name.isdigit()]
+    except OSError:
+        return dict.fromkeys(wanted, Tri.UNKNOWN)
+    for process in processes:
+        try:
+            if (process / "comm").read_text(encoding="utf-8", errors="replace").strip() != WORKER:
+                continue
+            groups = (process / "cgroup").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended since
+        except OSError:
+            return dict.fromkeys(wanted, Tri.UNKNOWN)
+        for machine_id in wanted:
+            if machine_id in groups:
+                found[machine_id] = Tri.YES
+    return found

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Prometheus may ask: counters and the state of the last round, on loopback.
+
+No label holds a repository or a job: a job that shares the host's network could read them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter as Tally
+from collections.abc import Iterator, Mapping
+
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
+from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+
+from .settings import MetricsSettings
+from .supervisor import Supervisor
+
+_NUMBER = re.compile(r"/\d+")
+STATES = ("empty", "creating", "minting", "starting", "idle", "busy", "finished", "drained", "backing off")
+
+
+class Metrics:
+    """The registry, fed by the supervisor's status and by the clients' requests."""
+
+    def __init__(self) -> None:
+        """Nothing is served until `serve`."""
+        self.registry = CollectorRegistry()
+        self._ended = Counter(
+            "runnerd_attempts_ended", "Attempts that ended, by outcome", ["outcome"], registry=self.registry
+        )
+        self._requests = Counter(
+            "runnerd_github_requests", "Requests to GitHub", ["method", "endpoint", "code"], registry=self.registry
+        )
+        self._supervisor: Supervisor | None = None
+        self._clients: Mapping[str, Client] = {}
+
+    def on_request(self, method: str, path: str, status: int | None, seconds: float) -> None:
+        """Count one request; `status` None: no answer."""
+        endpoint = _NUMBER.sub("/N", path.split("?", 1)[0]).rpartition("/actions/")[2] or "other"
+        self._requests.labels(method, endpoint, str(status or "none")).inc()
+
+    def serve(self, settings: MetricsSettings, supervisor: Supervisor, clients: Mapping[str, Client]) -> None:
+        """Answer at the settings' address; port 0: not at all."""
+        self._supervisor = supervisor
+        self._clients = clients
+        self.registry.register(self)
+        if settings.port:
+            start_http_server(settings.port, settings.address, self.registry)
+
+    def after_round(self) -> None:
+        """Take in what ended."""
+        if self._supervisor is not None:
+            for ended in self._supervisor.take_ended():
+                self._ended.labels(ended.outcome.value).inc()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The state of the last round (prometheus_client calls this for each scrape)."""
+        if self._supervisor is None:
+            return
+        status = self._supervisor.status
+        slots = GaugeMetricFamily("runnerd_slots", "Slots by state", labels=["pool", "state"])
+        tally = Tally((slot.pool, slot.state) for slot in status.slots)
+        for pool in sorted({slot.pool for slot in status.slots}):
+            for state in STATES:
+                slots.add_metric([pool, state], tally[pool, state])
+        yield slots
+        yield GaugeMetricFamily(
+            "runnerd_slots_leaving", "Slots whose runner is to go", sum(slot.leaving for slot in status.slots)
+        )
+        yield GaugeMetricFamily("runnerd_paused", "1 while no new runners are made", int(status.paused))
+        yield GaugeMetricFamily("runnerd_docker_up", "1 while Docker answers", int(not status.docker))
+        yield GaugeMetricFamily("runnerd_ghosts", "Registrations at GitHub that are being removed", status.ghosts)
+        gates = GaugeMetricFamily(
+            "runnerd_back_off_until_seconds", "Not asked before this time (epoch)", labels=["what"]
+        )
+        for gate in status.gates:
+            gates.add_metric([gate.key], status.wall + gate.until - status.now)
+        yield gates
+        remaining = GaugeMetricFamily(
+            "runnerd_github_rate_limit_remaining", "Requests left in GitHub's window", labels=["credential"]
+        )
+        for name, client in self._clients.items():
+            if client.rate_limit is not None and client.rate_limit.remaining is not None:
+                remaining.add_metric([name], client.rate_limit.remaining)
+        yield remaining

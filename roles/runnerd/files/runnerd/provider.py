@@ -1,0 +1,313 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Making and destroying the machine in a slot: the interface, and Docker Compose behind it.
+
+Compose owns the definition (so every Docker habit works), the Engine's API does the rest. Measured for one slot: remove
+with volumes 32-47 ms, `compose create` 50 ms, start 115-150 ms, attach and write under 1 ms.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import docker
+import requests
+
+from .clock import Clock
+from .composefile import replace_text, without_slot
+from .model import Machine, MachineStatus
+from .settings import ComposeSettings
+
+#: Seconds for a call of the loop that only looks; well below the watchdog's 60.
+LOOK_TIMEOUT = 20.0
+
+LABEL_SLOT = "ephemeral.github-runners.slot"
+LABEL_POOL = "ephemeral.github-runners.pool"
+LABEL_SCOPE = "ephemeral.github-runners.scope"
+
+_STATUS = {
+    "created": MachineStatus.CREATED,
+    "running": MachineStatus.RUNNING,
+    "paused": MachineStatus.RUNNING,
+    "restarting": MachineStatus.RUNNING,
+    "exited": MachineStatus.DEAD,
+    "dead": MachineStatus.DEAD,
+}
+
+
+class ProviderError(Exception):
+    """The machine could not be made, started or removed; the message is for people."""
+
+
+class ProviderDown(ProviderError):
+    """Docker did not answer: nothing is known."""
+
+
+class Delivery(Enum):
+    """Whether the credential reached a machine that was started."""
+
+    SENT = "sent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container of ours, with what its labels say of it."""
+
+    machine: Machine
+    pool: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the Compose file says: service -> Compose's hash of it; `error` if it cannot be used."""
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+class Provider(Protocol):
+    """What the supervisor and the effects need of a machine's maker."""
+
+    def list(self) -> dict[str, Found]:
+        """Every slot's machine, complete; raises ProviderDown otherwise."""
+
+    def definition(self) -> Definition:
+        """The wanted definition of every slot, as it is now."""
+
+    def create(self, slot: str) -> str:
+        """Make the slot's machine, unstarted; its id."""
+
+    def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
+        """Start the machine and write `data` to its first process, once; raises ProviderError if it never ran."""
+
+    def stop(self, machine_id: str) -> None:
+        """Ask the machine to end, then make it."""
+
+    def remove(self, machine_id: str) -> None:
+        """Remove the machine and its anonymous volumes; fine if it is gone."""
+
+    def release(self, slot: str) -> None:
+        """The slot has left and is empty: forget its definition."""
+
+    def changes(self) -> Iterator[None]:
+        """Yields when something happened to a machine; ends when Docker goes away."""
+
+    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
+        """The machine's output from its start until it ends: when (steady seconds) and what, line by line."""
+
+
+class ComposeProvider:
+    """Containers of one Compose project on the local engine."""
+
+    def __init__(self, settings: ComposeSettings, clock: Clock, timeout: float = 120) -> None:
+        """`timeout`: seconds for one call to Docker or Compose that changes something."""
+        self._settings = settings
+        self._clock = clock
+        self._timeout = timeout
+        self._local = threading.local()
+        # Compose makes the project's network with the first container; two at once would race. It takes 50 ms.
+        self._compose_lock = threading.Lock()
+        self._definition_stamp: tuple[int, int, int] | None = None
+        self._definition = Definition(error="not read yet")
+
+    # Reading
+
+    def list(self) -> dict[str, Found]:
+        """Every container of the project that carries a slot's label."""
+        client = self._client(LOOK_TIMEOUT)
+        label = f"com.docker.compose.project={self._settings.project}"
+        try:
+            found = {}
+            for summary in client.containers(all=True, filters={"label": label}):
+                labels = summary.get("Labels") or {}
+                slot = labels.get(LABEL_SLOT)
+                if slot:
+                    machine = self._machine(client, summary)
+                    found[slot] = Found(machine, labels.get(LABEL_POOL, ""), labels.get(LABEL_SCOPE, ""))
+            return found
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
+
+    @staticmethod
+    def _machine(client: docker.APIClient, summary: dict[str, Any]) -> Machine:
+        status = _STATUS.get(summary["State"], MachineStatus.UNKNOWN)
+        exit_code, oom_killed = None, False
+        if status is MachineStatus.DEAD:
+            try:
+                state = client.inspect_container(summary["Id"])["State"]
+            except docker.errors.NotFound:
+                return Machine()
+            exit_code, oom_killed = state["ExitCode"], state["OOMKilled"]
+        spec = summary["Labels"].get("com.docker.compose.config-hash", "")
+        return Machine(status, summary["Id"], exit_code, oom_killed, spec)
+
+    def definition(self) -> Definition:
+        """Read again only when the file has changed."""
+        try:
+            status = self._settings.file.stat()
+        except OSError as exc:
+            return Definition(error=f"{self._settings.file}: {exc.strerror}. Do: run the playbook again")
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp != self._definition_stamp:
+            try:
+                lines = self._compose("config", "--hash", "*", timeout=LOOK_TIMEOUT).splitlines()
+                self._definition = Definition(dict(line.split(maxsplit=1) for line in lines if line.strip()))
+            except ProviderError as exc:
+                self._definition = Definition(error=f"{exc}. Do: run the playbook again")
+            self._definition_stamp = stamp
+        return self._definition
+
+    def changes(self) -> Iterator[None]:
+        """One for each event of the project's containers."""
+        client = docker.APIClient(version="auto", timeout=None)
+        label = f"com.docker.compose.project={self._settings.project}"
+        try:
+            for dummy in client.events(decode=True, filters={"type": "container", "label": label}):
+                yield
+        except (docker.errors.DockerException, requests.RequestException, OSError):
+            return
+        finally:
+            client.close()
+
+    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
+        """Standard output and error, followed; Docker's own time stamps, so that a restart loses no time limit."""
+        client = docker.APIClient(version="auto", timeout=None)
+        rest = b""
+        try:
+            for chunk in client.logs(machine_id, stdout=True, stderr=True, stream=True, follow=True, timestamps=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield self._stamped(line)
+            if rest:
+                yield self._stamped(rest)
+        except (docker.errors.DockerException, requests.RequestException, OSError) as exc:
+            raise ProviderDown(_first_line(exc)) from exc
+        finally:
+            client.close()
+
+    def _stamped(self, line: bytes) -> tuple[float, str]:
+        """Split `2026-11-21T10:00:00.123456789Z text`."""
+        stamp, dummy, text = line.decode("utf-8", "replace").rstrip("\r").partition(" ")
+        now = self._clock.now()
+        try:
+            said = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+        except ValueError:
+            return now, f"{stamp} {text}"
+        return min(now - (self._clock.wall() - said), now), text
+
+    # Changing
+
+    def create(self, slot: str) -> str:
+        """`docker compose create` of one service, then its id; never one that was used before."""
+        with self._compose_lock:
+            self._compose("create", "--no-recreate", "--pull", "never", slot)
+        found = self.list().get(slot)
+        if found is None:
+            raise ProviderError(f"Compose made no container for {slot}. Do: run the playbook again")
+        if found.machine.status is not MachineStatus.CREATED:
+            raise ProviderError(f"the container of {slot} is {found.machine.status.value} already")
+        return found.machine.id
+
+    def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
+        """Attach to the standard input, start, write once."""
+        client = self._client()
+        try:
+            stream = client.attach_socket(machine_id, params={"stdin": 1, "stream": 1})
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderError(f"the container could not be attached to: {_first_line(exc)}") from exc
+        try:
+            client.start(machine_id)
+        except docker.errors.APIError as exc:
+            # Docker answered: it did not start.
+            stream.close()
+            raise ProviderError(f"the container could not be started: {_first_line(exc)}") from exc
+        except (docker.errors.DockerException, requests.RequestException):
+            stream.close()
+            return Delivery.UNKNOWN
+        try:
+            raw: socket.socket = stream._sock  # the SDK hands out a read-only file object over the socket
+            raw.settimeout(self._timeout)
+            raw.sendall(data)
+            raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            return Delivery.UNKNOWN
+        finally:
+            stream.close()
+        return Delivery.SENT
+
+    def stop(self, machine_id: str) -> None:
+        """SIGTERM, the container's own grace period, SIGKILL."""
+        client = self._client()
+        try:
+            grace = client.inspect_container(machine_id)["Config"].get("StopTimeout")
+            client.stop(machine_id, timeout=10 if grace is None else grace)
+        except docker.errors.NotFound:
+            return
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderError(f"the container could not be stopped: {_first_line(exc)}") from exc
+
+    def remove(self, machine_id: str) -> None:
+        """With `v=1`: Compose's own recreate leaks one anonymous volume each time (measured)."""
+        try:
+            self._client().remove_container(machine_id, v=True, force=True)
+        except docker.errors.NotFound:
+            return
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderError(f"the container could not be removed: {_first_line(exc)}") from exc
+
+    def release(self, slot: str) -> None:
+        """Take the slot's block out of the Compose file."""
+        with self._compose_lock:
+            path: Path = self._settings.file
+            try:
+                text = path.read_text(encoding="utf-8")
+                shorter = without_slot(text, slot)
+                if shorter != text:
+                    replace_text(path, shorter)
+            except OSError as exc:
+                raise ProviderError(f"{path} could not be written: {exc.strerror}") from exc
+
+    # Talking
+
+    def _client(self, timeout: float | None = None) -> docker.APIClient:
+        """One client a thread and time limit: the SDK's is a requests session, which is not for sharing."""
+        timeout = timeout or self._timeout
+        clients: dict[float, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
+        if timeout not in clients:
+            try:
+                clients[timeout] = docker.APIClient(version="auto", timeout=timeout)
+            except (docker.errors.DockerException, requests.RequestException) as exc:
+                raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
+        return clients[timeout]
+
+    def _compose(self, *arguments: str, timeout: float | None = None) -> str:
+        timeout = timeout or self._timeout
+        settings = self._settings
+        command = ["docker", "compose", "--ansi", "never", "-p", settings.project, "-f", str(settings.file)]
+        command += ["--profile", settings.profile, *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired as exc:
+            raise ProviderError(f"docker compose {arguments[0]} did not end within {timeout:.0f} s") from exc
+        except OSError as exc:
+            raise ProviderError(f"docker cannot be run: {exc.strerror}") from exc
+        if done.returncode != 0:
+            said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            raise ProviderError(said[-1] if said else f"docker compose {arguments[0]} failed")
+        return done.stdout
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

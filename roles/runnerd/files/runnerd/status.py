@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a person, a playbook or Prometheus is told: one snapshot a round, and how it looks as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from .clock import iso
+from .model import Explained, Gate, Leaving, SlotView, Tri, World
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """One slot."""
+
+    slot: str
+    pool: str
+    state: str
+    since: str
+    seconds: int
+    wanted: bool
+    leaving: bool
+    online: bool
+    verified: bool  # GitHub's own list says that it is online
+    runner: str
+    container: str
+    job: str | None
+    job_detail: str
+    reason: str
+    remedy: str
+
+    @classmethod
+    def of(cls, view: SlotView, told: Explained, since: float, world: World, wall: float) -> SlotStatus:
+        """Put a slot's view and its verdict into a person's words."""
+        attempt, output, registration = view.attempt, view.output, view.registration
+        key = world.pool_keys.get(view.pool, "")
+        gate = next((g for k, g in world.gates.items() if k in (key, f"pool {view.pool}") and g.until > world.now), None)
+        busy = told.state == "busy"
+        verified = registration.exists is Tri.YES and (registration.online or registration.busy is Tri.YES)
+        return cls(
+            slot=view.slot,
+            pool=view.pool,
+            state=told.state,
+            since=iso(wall - (world.now - since)),
+            seconds=int(world.now - since),
+            wanted=view.wanted,
+            leaving=view.leaving is not Leaving.NO,
+            online=busy or verified or (told.state == "idle" and registration.exists is not Tri.NO),
+            verified=verified or busy,
+            runner=attempt.name if attempt else "",
+            container=attempt.container_id or "" if attempt else "",
+            job=output.job or None if busy else None,
+            job_detail=output.job_detail if busy else "",
+            reason=told.reason,
+            remedy=gate.remedy if gate and told.state == "backing off" else "",
+        )
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything, as of one round."""
+
+    daemon: bool = False
+    version: str = ""
+    paused: bool = False
+    drains: tuple[str, ...] = ()
+    docker: str = ""
+    definition: str = ""
+    gates: tuple[Gate, ...] = ()
+    slots: tuple[SlotStatus, ...] = ()
+    ghosts: int = 0
+    now: float = 0.0
+    wall: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `status --json` prints."""
+        return {
+            "daemon": self.daemon,
+            "version": self.version,
+            "paused": self.paused,
+            "drains": list(self.drains),
+            "docker": self.docker,
+            "definition": self.definition,
+            "gates": [
+                {
+                    "what": gate.key,
+                    "until": iso(self.wall + gate.until - self.now),
+                    "reason": gate.reason,
+                    "remedy": gate.remedy,
+                }
+                for gate in self.gates
+            ],
+            "ghosts": self.ghosts,
+            "slots": [asdict(slot) for slot in self.slots],
+        }
+
+
+def table(status: Mapping[str, object]) -> str:
+    """The slots as a person reads them, from the JSON form."""
+    rows = [["SLOT", "STATE", "SINCE", "RUNNER", "JOB", "REASON"]]
+    slots = status.get("slots")
+    for slot in slots if isinstance(slots, list) else []:
+        job = " ".join(filter(None, [slot.get("job") or "", f"({slot['job_detail']})" if slot.get("job_detail") else ""]))
+        why = ". ".join(filter(None, [slot.get("reason") or "", slot.get("remedy") or ""]))
+        rows.append(
+            [slot["slot"], slot["state"], duration(slot.get("seconds")), slot.get("runner") or "-", job or "-", why]
+        )
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def duration(seconds: object) -> str:
+    """`75` as `1 min 15 s`."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    total = int(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    if total < 86400:
+        return f"{total // 3600} h {total % 3600 // 60} min"
+    return f"{total // 86400} d {total % 86400 // 3600} h"

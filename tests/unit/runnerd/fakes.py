@@ -1,0 +1,255 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A small world for the supervisor: a clock that is moved, containers and registrations in dictionaries, no threads.
+
+The rules are Docker's and GitHub's own, as far as runnerd can see them. Nothing in here imports the code under test but
+its words (`model`) and its interfaces.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
+from runnerd.broker import Minted
+from runnerd.model import Machine, MachineStatus, Output, Tri
+from runnerd.provider import Definition, Delivery, Found, ProviderDown, ProviderError
+from runnerd.settings import Pool
+
+BLOB = base64.b64encode(json.dumps({".runner": base64.b64encode(b"{}").decode()}).encode()).decode()
+
+
+class FakeClock:
+    """Moves when told to."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.offset = 1_700_000_000.0
+        self.boot_id = "boot-1"
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.at + self.offset
+
+
+@dataclass
+class Container:
+    """One container, and what the program in it does."""
+
+    id: str
+    slot: str
+    spec: str
+    status: MachineStatus = MachineStatus.CREATED
+    delivered: list[bytes] = field(default_factory=list)
+    starts: int = 0
+    jobs: list[str] = field(default_factory=list)
+    worker: bool = False
+    output: Output = field(default_factory=lambda: Output(readable=True))
+    exit_code: int | None = None
+
+
+class FakeWorld:
+    """Docker and GitHub in one, and a history of everything that was done to them."""
+
+    def __init__(self, slots: Iterable[str], clock: FakeClock) -> None:
+        self.clock = clock
+        self.hashes = dict.fromkeys(slots, "spec-1")
+        self.containers: dict[str, Container] = {}
+        self.registered: dict[int, Runner] = {}
+        self.docker_up = True
+        self.github: errors.GitHubError | None = None
+        self.lose_answer = False
+        self.fail_start = False
+        self.released: list[str] = []
+        self.requests: list[str] = []
+        self.killed_busy: list[str] = []
+        self.random = random.Random(1)
+        self._next = 0
+
+    # Provider
+
+    def list(self) -> dict[str, Found]:
+        self._check_docker()
+        return {
+            c.slot: Found(Machine(c.status, c.id, c.exit_code, spec=c.spec), "default", "acme")
+            for c in self.containers.values()
+        }
+
+    def definition(self) -> Definition:
+        return Definition(dict(self.hashes))
+
+    def create(self, slot: str) -> str:
+        self._check_docker()
+        if any(c.slot == slot for c in self.containers.values()):
+            raise ProviderError("the name is taken")
+        self._next += 1
+        container = Container(f"{self._next:064x}"[::-1], slot, self.hashes[slot])
+        self.containers[container.id] = container
+        return container.id
+
+    def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
+        self._check_docker()
+        container = self.containers[machine_id]
+        assert container.starts == 0, "a credential for a container that ran before"
+        if self.fail_start:
+            raise ProviderError("no such device")
+        container.starts += 1
+        container.status = MachineStatus.RUNNING
+        container.delivered.append(data)
+        return Delivery.SENT
+
+    def stop(self, machine_id: str) -> None:
+        self._check_docker()
+        container = self.containers.get(machine_id)
+        if container is None or container.status is not MachineStatus.RUNNING:
+            return
+        if container.worker:
+            self.killed_busy.append(machine_id)
+        self.die(container, 143)
+
+    def remove(self, machine_id: str) -> None:
+        self._check_docker()
+        container = self.containers.pop(machine_id, None)
+        if container is not None and container.worker:
+            self.killed_busy.append(machine_id)
+
+    def release(self, slot: str) -> None:
+        self.released.append(slot)
+        self.hashes.pop(slot, None)
+
+    def changes(self) -> Iterator[None]:
+        return iter(())
+
+    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
+        raise ProviderError("the tests give outputs by hand")
+
+    def workers(self, machine_ids: Iterable[str]) -> dict[str, Tri]:
+        return {i: Tri.YES if i in self.containers and self.containers[i].worker else Tri.NO for i in machine_ids}
+
+    def _check_docker(self) -> None:
+        if not self.docker_up:
+            raise ProviderDown("Docker does not answer: no socket")
+
+    # Broker
+
+    def mint(self, pool: Pool, name: str) -> Minted:
+        self.requests.append(f"POST {name}")
+        if self.github is not None and not self.lose_answer:
+            raise self.github
+        if any(r.name == name for r in self.registered.values()):
+            raise errors.Conflict("register", message="exists", status=409)
+        self._next += 1
+        self.registered[self._next] = Runner(self._next, name, "linux", "offline", False, pool.labels)
+        if self.lose_answer:
+            raise errors.Unreachable("register", message="cut", sent=True)
+        return Minted(self._next, BLOB)
+
+    def delete(self, scope: str, credential: str, runner_id: int) -> str:
+        self.requests.append(f"DELETE {runner_id}")
+        self._check_github()
+        runner = self.registered.get(runner_id)
+        if runner is not None and runner.busy:
+            return "busy"
+        self.registered.pop(runner_id, None)
+        return "gone"
+
+    def runners(self, scope: str, credential: str) -> list[Runner]:
+        self.requests.append("GET runners")
+        self._check_github()
+        return list(self.registered.values())
+
+    def find(self, scope: str, credential: str, name: str) -> Runner | None:
+        self.requests.append(f"GET {name}")
+        self._check_github()
+        return next((r for r in self.registered.values() if r.name == name), None)
+
+    def _check_github(self) -> None:
+        if self.github is not None:
+            raise self.github
+
+    # What runners and jobs do by themselves
+
+    def running(self) -> list[Container]:
+        return [c for c in self.containers.values() if c.status is MachineStatus.RUNNING]
+
+    def runner_of(self, container: Container) -> Runner | None:
+        return next((r for r in self.registered.values() if r.name.endswith(container.id[:12])), None)
+
+    def listen(self, container: Container) -> None:
+        runner = self.runner_of(container)
+        if runner is not None:
+            self._change(runner, status="online")
+            container.output = _with(container.output, listening_at=self.clock.at)
+
+    def take_job(self, container: Container, job: str, github_lags: bool = False) -> None:
+        runner = self.runner_of(container)
+        assert runner is not None
+        self._change(runner, busy=not github_lags)
+        container.jobs.append(job)
+        container.worker = True
+        container.output = _with(container.output, job=job, job_at=self.clock.at)
+
+    def end_job(self, container: Container) -> None:
+        container.worker = False
+        container.output = _with(container.output, done_at=self.clock.at, result="Succeeded")
+        self.forget(container)
+        self.die(container, 0)
+
+    def forget(self, container: Container) -> None:
+        runner = self.runner_of(container)
+        if runner is not None:
+            del self.registered[runner.id]
+
+    def die(self, container: Container, exit_code: int) -> None:
+        container.status = MachineStatus.DEAD
+        container.exit_code = exit_code
+        container.worker = False
+        container.output = _with(container.output, ended=True)
+        runner = self.runner_of(container)
+        if runner is not None:
+            self._change(runner, status="offline", busy=False)
+
+    def _change(self, runner: Runner, **changes: Any) -> None:
+        values = {**runner.__dict__, **changes}
+        self.registered[runner.id] = Runner(**values)
+
+
+class FakeListener:
+    """Hears what the world's containers say."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def follow(self, machine_ids: Iterable[str]) -> None:
+        """Nothing to do."""
+
+    def output(self, machine_id: str) -> Output:
+        container = self.world.containers.get(machine_id)
+        return container.output if container else Output()
+
+
+class Inline(Executor):
+    """Carries out at once, in the caller's thread; or keeps for later."""
+
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments, **options))
+        except Exception as exc:
+            future.set_exception(exc)
+        return future
+
+
+def _with(output: Output, **changes: Any) -> Output:
+    return Output(**{**output.__dict__, **changes})

@@ -1,0 +1,581 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The supervisor against a small world: what the user does, and what happens to runners; then everything at random."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from runnerd.journal import Journal
+from runnerd.model import MachineStatus, Phase
+from runnerd.settings import load_settings
+from runnerd.supervisor import Supervisor
+
+from tests.unit.runnerd.fakes import Container, FakeClock, FakeListener, FakeWorld, Inline
+
+SLOTS = ["runner-1", "runner-2", "runner-3"]
+
+
+CRASHPOINTS = [
+    f"{effect}.{when}"
+    for effect in ("create", "mint", "start", "deregister", "stop", "remove")
+    for when in ("before", "after")
+]
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as one thread can play it."""
+
+
+class Host:
+    """A runner host: settings on a disk, a journal, and a runnerd that can be restarted."""
+
+    def __init__(self, folder: Path, slots: list[str] | None = None) -> None:
+        self.folder = folder
+        self.file = folder / "settings.json"
+        self.clock = FakeClock()
+        self.want(slots or SLOTS)
+        self.world = FakeWorld(slots or SLOTS, self.clock)
+        self.dies_at = ""
+        self.start()
+
+    def want(self, slots: list[str]) -> None:
+        pool = {"name": "default", "scope": "acme", "labels": ["self-hosted"], "slots": slots, "name_prefix": "host"}
+        compose = {"file": str(self.folder / "docker-compose.yml")}
+        self.file.write_text(json.dumps({"schema": 1, "version": "1", "compose": compose, "pools": [pool]}))
+
+    def start(self) -> None:
+        self.journal = Journal(self.folder / "state", self.clock, "machine")
+        self.supervisor = Supervisor(
+            self.file, load_settings(self.file), self.journal, self.world, self.world, self.clock, Inline(), self.world.workers
+        )
+        self.supervisor._listener = FakeListener(self.world)  # the real one has threads of its own; tested by itself
+
+    def crash(self) -> None:
+        self.journal.close()
+        self.start()
+
+    def crashpoint(self, name: str) -> None:
+        """Stands in for the real one, once."""
+        if name == self.dies_at:
+            self.dies_at = ""
+            raise Killed
+
+    def rounds(self, count: int = 12, step: float = 1.0) -> None:
+        for dummy in range(count):
+            try:
+                self.supervisor.round()
+            except Killed:
+                self.crash()
+            self.clock.at += step
+
+    def online(self) -> None:
+        """Fill every slot and let its runner listen."""
+        self.rounds(4)
+        for container in self.world.running():
+            self.world.listen(container)
+        self.rounds(2)
+
+    def recovers(self, within: int) -> None:
+        """Let time pass in which runners listen as soon as they run; then every slot is idle."""
+        for dummy in range(within // 2):
+            for container in self.world.running():
+                if container.output.listening_at is None:
+                    self.world.listen(container)
+            self.rounds(2)
+        assert set(self.state().values()) == {"idle"}
+
+    def state(self) -> dict[str, str]:
+        return {slot.slot: slot.state for slot in self.supervisor.status.slots}
+
+    def of(self, slot: str) -> Container:
+        return next(c for c in self.world.containers.values() if c.slot == slot)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = Host(tmp_path)
+    monkeypatch.setattr("runnerd.effects.crashpoint", host.crashpoint)
+    return host
+
+
+@pytest.mark.parametrize("point", CRASHPOINTS)
+def test_killed_at_any_effect_it_comes_back_and_leaves_nothing(host: Host, point: str) -> None:
+    host.dies_at = point
+    host.online()
+    host.world.die(host.of("runner-1"), 137)
+    host.supervisor.drain(["runner-2"], "drain", None)
+    host.rounds(60)
+    assert host.dies_at == "", f"nothing came by {point}"
+    host.supervisor.resume()
+    host.recovers(within=60)
+    host.rounds(40, 700)
+    live = {c.id[:12] for c in host.world.containers.values()}
+    assert {r.name[-12:] for r in host.world.registered.values()} == live
+    assert len(live) == 3
+    assert all(len(c.delivered) == 1 for c in host.world.containers.values())
+
+
+def test_every_slot_gets_one_runner_with_a_credential_of_its_own(host: Host) -> None:
+    host.online()
+    assert host.state() == dict.fromkeys(SLOTS, "idle")
+    assert len(host.world.registered) == 3
+    assert all(len(c.delivered) == 1 for c in host.world.containers.values())
+    names = {r.name for r in host.world.registered.values()}
+    assert names == {f"host-{c.slot}-{c.id[:12]}" for c in host.world.containers.values()}
+
+
+def test_a_finished_runner_is_replaced_by_a_new_container_without_asking_github_again(host: Host) -> None:
+    host.online()
+    old = host.of("runner-1")
+    host.world.take_job(old, "build")
+    host.rounds(2)
+    assert host.state()["runner-1"] == "busy"
+    host.world.requests.clear()
+    host.world.end_job(old)
+    host.rounds(3)
+    new = host.of("runner-1")
+    assert new.id != old.id
+    assert [r.split()[0] for r in host.world.requests] == ["POST"]
+
+
+def test_a_restart_of_runnerd_touches_nothing(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-2"), "build")
+    host.rounds(1)
+    before = dict(host.world.containers)
+    host.world.requests.clear()
+    host.crash()
+    host.rounds(5)
+    assert host.world.containers == before
+    assert [r for r in host.world.requests if not r.startswith("GET")] == []
+    assert host.state()["runner-2"] == "busy"
+
+
+def test_a_lost_journal_adopts_what_runs_and_deletes_nothing(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-2"), "build")
+    before = set(host.world.containers)
+    host.journal.close()
+    for file in (host.folder / "state").iterdir():
+        file.unlink()
+    host.start()
+    host.rounds(20)
+    assert set(host.world.containers) == before
+    assert not [r for r in host.world.requests if r.startswith("DELETE")]
+    # Its registration is found again by its name, so that it can still be drained.
+    host.supervisor.drain(["runner-1"], "drain", None)
+    host.rounds(40)
+    assert "runner-1" not in {c.slot for c in host.world.containers.values()}
+    assert host.world.killed_busy == []
+
+
+def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
+    host.online()
+    busy, idle = host.of("runner-3"), host.of("runner-2")
+    host.world.take_job(busy, "build", github_lags=True)
+    host.want(["runner-1"])
+    host.supervisor.reload()
+    host.rounds(40)
+    assert busy.id in host.world.containers
+    assert idle.id not in host.world.containers
+    assert host.world.released == ["runner-2"]
+    host.world.end_job(busy)
+    host.rounds(4)
+    assert [c.slot for c in host.world.containers.values()] == ["runner-1"]
+    assert host.world.released == ["runner-2", "runner-3"]
+    assert host.world.killed_busy == []
+    assert len(host.world.registered) == 1
+
+
+def test_a_slot_wanted_on_the_disk_stays_in_the_file(host: Host) -> None:
+    host.online()
+    host.want(["runner-1", "runner-2"])
+    host.supervisor.reload()
+    host.want(SLOTS)  # the playbook has written, and not yet told us
+    host.rounds(40)
+    assert host.world.released == []
+
+
+def test_the_drain_limit_cancels_and_says_so(host: Host) -> None:
+    host.online()
+    busy = host.of("runner-1")
+    host.world.take_job(busy, "build")
+    host.supervisor.drain([], "drain", 100.0)
+    host.rounds(40)
+    assert busy.id in host.world.containers
+    host.rounds(80)
+    assert host.world.containers == {}
+    assert host.world.killed_busy == [busy.id]
+    assert set(host.state().values()) == {"drained"}
+
+
+def test_stop_now_ends_all_within_seconds(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    host.supervisor.drain([], "now", None)
+    host.rounds(8, step=0.5)
+    assert host.world.containers == {}
+    host.rounds(60)
+    assert host.world.registered == {}
+
+
+def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:
+    host.online()
+    host.supervisor.drain([], "drain", None)
+    host.rounds(30)
+    host.crash()
+    host.rounds(5)
+    assert host.world.containers == {}
+    host.supervisor.resume()
+    host.online()
+    assert set(host.state().values()) == {"idle"}
+
+
+def test_pause_makes_no_new_runner_and_leaves_the_others(host: Host) -> None:
+    host.online()
+    host.supervisor.pause()
+    host.world.die(host.of("runner-1"), 137)
+    host.rounds(6)
+    assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
+    assert host.state()["runner-1"] == "empty"
+
+
+def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host: Host) -> None:
+    host.online()
+    busy = host.of("runner-1")
+    host.world.take_job(busy, "build")
+    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
+    host.rounds(40)
+    assert host.of("runner-1") is busy
+    assert host.of("runner-2").spec == "spec-2"
+    host.world.end_job(busy)
+    host.rounds(4)
+    assert host.of("runner-1").spec == "spec-2"
+    assert host.world.killed_busy == []
+
+
+def test_github_that_lags_is_overruled_by_the_worker_and_by_its_own_422(host: Host) -> None:
+    host.online()
+    container = host.of("runner-1")
+    runner = host.world.runner_of(container)
+    assert runner is not None
+    host.world._change(runner, busy=True)  # only GitHub knows yet
+    host.supervisor.drain([], "drain", None)
+    host.rounds(30)
+    assert container.id in host.world.containers
+
+
+def test_a_job_that_slips_in_after_the_204_is_not_stopped(host: Host) -> None:
+    host.online()
+    container = host.of("runner-1")
+    host.supervisor.drain(["runner-1"], "drain", None)
+    for dummy in range(60):
+        host.rounds(1)
+        live = {a.slot: a for a in host.journal.live()}
+        if live["runner-1"].phase is Phase.STOPPING:
+            break
+    container.worker = True
+    host.rounds(30)
+    assert container.status is MachineStatus.RUNNING
+    container.worker = False
+    host.rounds(30)
+    assert container.id not in host.world.containers
+    assert host.world.killed_busy == []
+
+
+def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
+    host.online()
+    for container in host.world.running():
+        host.world.die(container, 255)
+    host.journal.close()
+    registered = dict(host.world.registered)
+    host.journal = Journal(host.folder / "state", host.clock, "another machine")
+    host.supervisor = Supervisor(
+        host.file, load_settings(host.file), host.journal, host.world, host.world, host.clock, Inline(), host.world.workers
+    )
+    host.supervisor._listener = FakeListener(host.world)
+    host.rounds(10)
+    assert host.journal.set_aside is not None
+    assert not [r for r in host.world.requests if r.startswith("DELETE")]
+    assert registered.keys() <= host.world.registered.keys()
+
+
+def test_a_lost_answer_leaves_no_registration_behind(host: Host) -> None:
+    host.world.lose_answer = True
+    host.rounds(1)
+    host.world.lose_answer = False
+    assert host.world.registered
+    assert {ghost.runner_id for ghost in host.journal.ghosts()} == {None}
+    host.online()
+    host.rounds(60, step=5)
+    live = {c.id[:12] for c in host.world.containers.values()}
+    assert {r.name[-12:] for r in host.world.registered.values()} <= live
+    assert host.journal.ghosts() == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (errors.Unauthorized("register", message="Bad credentials", status=401), 8),
+        (errors.Forbidden("register", message="Resource not accessible", status=403), 8),
+        (errors.ServerError("register", message="oops", status=502), 20),
+        (errors.Unprocessable("register", message="no such label", status=422), 12),
+        (errors.Unreachable("register", message="no route", sent=False), 20),
+    ],
+)
+def test_a_refusal_never_becomes_a_storm_and_is_explained(host: Host, error: errors.GitHubError, most: int) -> None:
+    host.world.github = error
+    host.rounds(1800, step=1)
+    assert len([r for r in host.world.requests if r.startswith("POST")]) <= most
+    assert set(host.state().values()) == {"backing off"}
+    assert error.message in host.supervisor.status.slots[0].reason
+    host.world.github = None
+    host.recovers(within=1000)
+
+
+def test_a_rate_limit_is_obeyed_to_the_second(host: Host) -> None:
+    retry_at = host.clock.wall() + 500
+    host.world.github = errors.RateLimited("register", retry_at=retry_at, message="slow down", status=429)
+    host.rounds(1)
+    asked = len(host.world.requests)
+    host.world.github = None
+    host.rounds(498)
+    assert len(host.world.requests) == asked
+    host.rounds(10)
+    assert len(host.world.running()) == 3
+
+
+def test_docker_down_is_no_reason_to_do_anything(host: Host) -> None:
+    host.online()
+    before = dict(host.world.containers)
+    host.world.docker_up = False
+    host.world.requests.clear()
+    host.rounds(100)
+    assert host.world.requests == []
+    host.world.docker_up = True
+    host.rounds(3)
+    assert host.world.containers == before
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 137, 143])
+def test_an_idle_runner_that_dies_is_made_anew_within_five_seconds(host: Host, exit_code: int) -> None:
+    host.online()
+    for dummy in range(100):
+        old = host.of("runner-1")
+        host.world.die(old, exit_code)
+        host.rounds(10, step=0.5)
+        new = host.of("runner-1")
+        assert new.id != old.id
+        host.world.listen(new)
+        host.rounds(2)
+
+
+def test_a_container_that_is_removed_by_hand_is_made_anew(host: Host) -> None:
+    host.online()
+    old = host.of("runner-1")
+    del host.world.containers[old.id]
+    host.rounds(3)
+    assert host.of("runner-1").id != old.id
+    host.rounds(40)
+    assert old.id[:12] not in {r.name[-12:] for r in host.world.registered.values()}
+
+
+def test_a_runner_that_github_forgot_is_replaced_but_not_while_a_worker_is_there(host: Host) -> None:
+    host.online()
+    idle, working = host.of("runner-1"), host.of("runner-2")
+    working.worker = True
+    host.world.forget(idle)
+    host.world.forget(working)
+    host.rounds(1500, step=1)
+    assert idle.id not in host.world.containers
+    assert working.id in host.world.containers
+
+
+def test_an_idle_pool_costs_github_a_handful_of_requests_an_hour(host: Host) -> None:
+    host.online()
+    host.rounds(2)
+    host.world.requests.clear()
+    host.rounds(3600)
+    assert len(host.world.requests) <= 7
+    assert all(r.startswith("GET") for r in host.world.requests)
+
+
+def test_a_runner_that_never_comes_online_is_given_up_and_backed_off(host: Host) -> None:
+    host.rounds(1000)
+    posts = [r for r in host.world.requests if r.startswith("POST")]
+    assert len(posts) <= 3 * 9
+    host.rounds(200)
+    live = {c.id[:12] for c in host.world.containers.values()}
+    assert len({r.name[-12:] for r in host.world.registered.values()} - live) <= 3
+
+
+class Machine(RuleBasedStateMachine):
+    """Everything that can happen, in any order; the five promises hold after every step."""
+
+    folders: list[Path] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        folder = self.folders[0] / f"run-{len(list(self.folders[0].iterdir()))}"
+        folder.mkdir()
+        self.host = Host(folder)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("runnerd.effects.crashpoint", self.host.crashpoint)
+
+    @property
+    def world(self) -> FakeWorld:
+        return self.host.world
+
+    def pick(self, number: int) -> Container | None:
+        running = sorted(self.world.running(), key=lambda c: c.slot)
+        return running[number % len(running)] if running else None
+
+    @initialize()
+    def begin(self) -> None:
+        self.host.rounds(4)
+
+    @rule(count=st.integers(1, 30), step=st.sampled_from([0.2, 1.0, 20.0]))
+    def time_passes(self, count: int, step: float) -> None:
+        self.host.rounds(count, step)
+
+    @rule(number=st.integers(0, 9))
+    def listens(self, number: int) -> None:
+        container = self.pick(number)
+        if container is not None and container.output.listening_at is None:
+            self.world.listen(container)
+
+    @rule(number=st.integers(0, 9), lags=st.booleans())
+    def takes_a_job(self, number: int, lags: bool) -> None:
+        container = self.pick(number)
+        runner = self.world.runner_of(container) if container else None
+        if container and runner and container.output.listening_at is not None and not container.jobs:
+            self.world.take_job(container, f"job-{number}", github_lags=lags)
+
+    @rule(number=st.integers(0, 9))
+    def ends_its_job(self, number: int) -> None:
+        container = self.pick(number)
+        if container is not None and container.worker:
+            self.world.end_job(container)
+
+    @rule(number=st.integers(0, 9), code=st.sampled_from([0, 1, 137]))
+    def dies(self, number: int, code: int) -> None:
+        container = self.pick(number)
+        if container is not None:
+            self.world.die(container, code)
+
+    @rule(number=st.integers(0, 9))
+    def is_removed_by_hand(self, number: int) -> None:
+        container = self.pick(number)
+        if container is not None:
+            self.world.die(container, 137)
+            self.world.containers.pop(container.id)
+
+    @rule(number=st.integers(0, 9))
+    def is_forgotten_by_github(self, number: int) -> None:
+        container = self.pick(number)
+        if container is not None:
+            self.world.forget(container)
+
+    @rule()
+    def runnerd_crashes(self) -> None:
+        self.host.crash()
+
+    @rule(point=st.sampled_from(CRASHPOINTS))
+    def runnerd_will_crash(self, point: str) -> None:
+        self.host.dies_at = point
+
+    @rule(up=st.booleans())
+    def docker_comes_or_goes(self, up: bool) -> None:
+        self.world.docker_up = up
+
+    @rule(error=st.sampled_from([None, errors.ServerError("ask", message="oops", status=500),
+                                 errors.Unauthorized("ask", message="bad", status=401)]))  # fmt: skip
+    def github_changes_its_mind(self, error: errors.GitHubError | None) -> None:
+        self.world.github = error
+
+    @rule(lose=st.booleans())
+    def answers_get_lost(self, lose: bool) -> None:
+        self.world.lose_answer = lose
+
+    @rule(fail=st.booleans())
+    def starting_fails(self, fail: bool) -> None:
+        self.world.fail_start = fail
+
+    @rule(count=st.integers(0, 3))
+    def is_scaled(self, count: int) -> None:
+        self.host.want(SLOTS[:count])
+        for slot in SLOTS[:count]:
+            self.world.hashes.setdefault(slot, "spec-1")
+        self.host.supervisor.reload()
+
+    @rule(spec=st.sampled_from(["spec-1", "spec-2"]))
+    def is_redefined(self, spec: str) -> None:
+        self.world.hashes = dict.fromkeys(self.world.hashes, spec)
+
+    @rule(slots=st.sampled_from([[], ["runner-1"]]))
+    def is_drained(self, slots: list[str]) -> None:
+        self.host.supervisor.drain(slots, "drain", None)
+
+    @rule()
+    def is_resumed(self) -> None:
+        self.host.supervisor.resume()
+
+    @invariant()
+    def no_busy_runner_was_stopped(self) -> None:
+        assert self.world.killed_busy == []
+
+    @invariant()
+    def one_job_one_container_one_credential(self) -> None:
+        for container in self.world.containers.values():
+            assert len(container.jobs) <= 1
+            assert len(container.delivered) <= 1
+            assert container.starts <= 1
+
+    def teardown(self) -> None:
+        """When all faults end and the jobs finish, the world is as the settings want it, and nothing is left behind."""
+        world, host = self.world, self.host
+        host.dies_at = ""
+        world.docker_up, world.github, world.lose_answer, world.fail_start = True, None, False, False
+        world.hashes = dict.fromkeys(SLOTS, "spec-1")
+        host.want(SLOTS)
+        host.supervisor.reload()
+        host.supervisor.resume()
+        for dummy in range(60):
+            for container in world.running():
+                if container.worker:
+                    world.end_job(container)
+                elif container.output.listening_at is None:
+                    world.listen(container)
+            host.rounds(4, 30)
+        assert set(host.state().values()) == {"idle"}
+        assert {c.slot for c in world.running()} == set(SLOTS)
+        assert len(world.containers) == 3
+        live = {c.id[:12] for c in world.containers.values()}
+        host.rounds(100, 700)
+        assert {r.name[-12:] for r in world.registered.values()} == live
+        host.journal.close()
+        self.patch.undo()
+        super().teardown()
+
+
+def test_the_promises_hold_whatever_happens(tmp_path: Path) -> None:
+    Machine.folders[:] = [tmp_path]
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
