@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`python -m tests.gates.scenario up|down NAME`: what a scenario of Molecule runs against.
+
+A lab with GitHub's double, a registry and one blank Debian 13 host; and an inventory with group variables, in the
+folder that `.config/molecule/config.yml` names. From there on a scenario does what a user does.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+from tests.gates import tree
+from tests.lab.common import Problem, prefix
+from tests.lab.lab import Lab
+
+GROUP = "github_runners"
+ROLE = "github_docker_runners"
+SCOPE = "my-org"
+#: Slots of the host.
+COUNT = 2
+
+
+def inventory(name: str, root: Path = tree.ROOT) -> Path:
+    """The folder of a scenario's inventory."""
+    return root / ".cache" / "molecule" / name
+
+
+def up(name: str) -> None:
+    """Start what the scenario needs, unless it runs, and write its inventory anew."""
+    lab = Lab(prefix(f"molecule-{name}")).up()
+    token = f"ghp_{secrets.token_hex(18)}"
+    lab.github.credentials({"molecule": {"token": token, "scopes": {SCOPE: "write"}}})
+    image = lab.push_runner()
+    host = lab.host("debian13")
+    variables = {
+        f"{ROLE}_scope": SCOPE,
+        f"{ROLE}_token": token,
+        f"{ROLE}_api_url": lab.api_url,
+        f"{ROLE}_image": image.reference,
+        f"{ROLE}_count": COUNT,
+    }
+    folder = inventory(name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the token is in it
+    (folder / "group_vars").mkdir(exist_ok=True)
+    # JSON is YAML, too.
+    hosts = {GROUP: {"hosts": {host.name: host.connection()}}}
+    (folder / "hosts.yml").write_text(json.dumps(hosts, indent=2))
+    (folder / "group_vars" / f"{GROUP}.yml").write_text(json.dumps(variables, indent=2))
+
+
+def down(name: str) -> None:
+    """Remove all of it. Nothing there is no error."""
+    Lab(prefix(f"molecule-{name}")).down()
+    shutil.rmtree(inventory(name), ignore_errors=True)
+    # Ansible warns of an inventory that is not there, and the next `create` has none yet.
+    inventory(name).mkdir(parents=True, mode=0o700)
+
+
+def main() -> int:
+    """Exit code 0: done; 1: something is wrong, and said; 2: wrong use."""
+    if len(sys.argv) != 3 or sys.argv[1] not in ("up", "down"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    # A scenario may be the first thing that runs in a checkout.
+    tree.ensure()
+    try:
+        (up if sys.argv[1] == "up" else down)(sys.argv[2])
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
