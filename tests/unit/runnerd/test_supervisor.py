@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.journal import Journal
 from runnerd.model import MachineStatus, Phase
 from runnerd.settings import load_settings
 from runnerd.supervisor import Supervisor
-
 from tests.unit.runnerd.fakes import Container, FakeClock, FakeListener, FakeWorld, Inline
 
 SLOTS = ["runner-1", "runner-2", "runner-3"]
@@ -55,7 +56,14 @@ class Host:
     def start(self) -> None:
         self.journal = Journal(self.folder / "state", self.clock, "machine")
         self.supervisor = Supervisor(
-            self.file, load_settings(self.file), self.journal, self.world, self.world, self.clock, Inline(), self.world.workers
+            self.file,
+            load_settings(self.file),
+            self.journal,
+            self.world,
+            self.world,
+            self.clock,
+            Inline(),
+            self.world.workers,
         )
         self.supervisor._listener = FakeListener(self.world)  # the real one has threads of its own; tested by itself
 
@@ -70,7 +78,7 @@ class Host:
             raise Killed
 
     def rounds(self, count: int = 12, step: float = 1.0) -> None:
-        for dummy in range(count):
+        for _dummy in range(count):
             try:
                 self.supervisor.round()
             except Killed:
@@ -86,7 +94,7 @@ class Host:
 
     def recovers(self, within: int) -> None:
         """Let time pass in which runners listen as soon as they run; then every slot is idle."""
-        for dummy in range(within // 2):
+        for _dummy in range(within // 2):
             for container in self.world.running():
                 if container.output.listening_at is None:
                     self.world.listen(container)
@@ -278,7 +286,7 @@ def test_a_job_that_slips_in_after_the_204_is_not_stopped(host: Host) -> None:
     host.online()
     container = host.of("runner-1")
     host.supervisor.drain(["runner-1"], "drain", None)
-    for dummy in range(60):
+    for _dummy in range(60):
         host.rounds(1)
         live = {a.slot: a for a in host.journal.live()}
         if live["runner-1"].phase is Phase.STOPPING:
@@ -300,7 +308,14 @@ def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
     registered = dict(host.world.registered)
     host.journal = Journal(host.folder / "state", host.clock, "another machine")
     host.supervisor = Supervisor(
-        host.file, load_settings(host.file), host.journal, host.world, host.world, host.clock, Inline(), host.world.workers
+        host.file,
+        load_settings(host.file),
+        host.journal,
+        host.world,
+        host.world,
+        host.clock,
+        Inline(),
+        host.world.workers,
     )
     host.supervisor._listener = FakeListener(host.world)
     host.rounds(10)
@@ -369,7 +384,7 @@ def test_docker_down_is_no_reason_to_do_anything(host: Host) -> None:
 @pytest.mark.parametrize("exit_code", [0, 1, 137, 143])
 def test_an_idle_runner_that_dies_is_made_anew_within_five_seconds(host: Host, exit_code: int) -> None:
     host.online()
-    for dummy in range(100):
+    for _dummy in range(100):
         old = host.of("runner-1")
         host.world.die(old, exit_code)
         host.rounds(10, step=0.5)
@@ -421,7 +436,7 @@ def test_a_runner_that_never_comes_online_is_given_up_and_backed_off(host: Host)
 class Machine(RuleBasedStateMachine):
     """Everything that can happen, in any order; the five promises hold after every step."""
 
-    folders: list[Path] = []
+    folders: ClassVar[list[Path]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -549,7 +564,7 @@ class Machine(RuleBasedStateMachine):
         host.want(SLOTS)
         host.supervisor.reload()
         host.supervisor.resume()
-        for dummy in range(60):
+        for _dummy in range(60):
             for container in world.running():
                 if container.worker:
                     world.end_job(container)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .clock import iso
 from .control import DEFAULT_SOCKET, NoDaemon, Refused, ask
@@ -146,7 +146,7 @@ def _wait(options: argparse.Namespace) -> int:
         if refresh:
             asked = time.monotonic()
         missing = [slot for slot in status["slots"] if _is_missing(slot, options.drained)]
-        if not missing and status["slots"] or time.monotonic() >= deadline:
+        if (not missing and status["slots"]) or time.monotonic() >= deadline:
             break
         time.sleep(LOOK)
     _show(status, options.json)
@@ -198,7 +198,9 @@ def _wait_until_gone(socket: Path, slots: list[str]) -> int:
     told: dict[str, str] = {}
     while True:
         status = ask(socket, "status")
-        left = [s for s in status["slots"] if (not slots or s["slot"] in slots) and s["state"] not in ("empty", "drained")]
+        left = [
+            s for s in status["slots"] if (not slots or s["slot"] in slots) and s["state"] not in ("empty", "drained")
+        ]
         left += [s for s in status["slots"] if s["state"] == "drained" and s["container"] and s not in left]
         for slot in left:
             line = f"{slot['slot']}: {slot['state']}" + (f" ({slot['job']})" if slot["job"] else "")
@@ -225,14 +227,13 @@ def _events(options: argparse.Namespace) -> int:
         events = read_events(STATE, last)
 
 
-def _logs(options: argparse.Namespace) -> int:
+def _logs(options: argparse.Namespace) -> NoReturn:
     slot = f"runner-{options.slot}" if options.slot.isdigit() else options.slot
     command = ["journalctl", "--output=cat", f"--lines={options.last}", f"CONTAINER_NAME=github-{slot}"]
     if options.follow:
         command.append("--follow")
     sys.stdout.flush()
-    os.execvp(command[0], command)
-    return WRONG
+    os.execvp(command[0], command)  # noqa: S606 (words of our own, no shell)
 
 
 def _serve(options: argparse.Namespace) -> int:

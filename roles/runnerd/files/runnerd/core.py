@@ -20,6 +20,7 @@ from .model import (
     Deregister,
     Explained,
     Fill,
+    Gate,
     Leaving,
     Limits,
     MachineStatus,
@@ -71,11 +72,7 @@ def decide(world: World) -> Plan:
     explained = []
     starting = sum(1 for view in world.slots if view.in_flight)
     probing: set[str] = {
-        key
-        for view in world.slots
-        if view.in_flight
-        for key in _gate_keys(view, world)
-        if key in world.gates
+        key for view in world.slots if view.in_flight for key in _gate_keys(view, world) if key in world.gates
     }
     for view in world.slots:
         verdict = verdicts[view.slot]
@@ -85,9 +82,9 @@ def decide(world: World) -> Plan:
             blocked = [gate for gate in closed if gate.until > world.now]
             half_open = {gate.key for gate in closed}
             if blocked:
-                gate = max(blocked, key=lambda g: g.until)
-                state, reason = "backing off", gate.reason
-                wakes.append(gate.until)
+                last = max(blocked, key=lambda gate: gate.until)
+                state, reason = "backing off", last.reason
+                wakes.append(last.until)
             elif half_open & probing:
                 # The way was closed until now: one slot tries it for all.
                 state, reason = "backing off", closed[0].reason
@@ -113,7 +110,7 @@ def _gate_keys(view: SlotView, world: World) -> list[str]:
     return [world.pool_keys.get(view.pool, ""), f"pool {view.pool}", "docker"]
 
 
-def _open_at(view: SlotView, world: World) -> object | None:
+def _open_at(view: SlotView, world: World) -> Gate | None:
     """The gate that forbids a call to GitHub for this slot's scope now, or None."""
     attempt = view.attempt
     key = scope_key(attempt.credential, attempt.scope) if attempt else ""
@@ -250,7 +247,9 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
             return _Verdict("drained", "deregistered; cannot look into the container to see that no job runs")
         if now < settled:
             return _Verdict("drained", "deregistered; one more look before it stops", wake_at=settled)
-        return _stop(view, attempt.outcome or Outcome.DRAINED, attempt.reason or view.leaving.value, "drained", look=True)
+        return _stop(
+            view, attempt.outcome or Outcome.DRAINED, attempt.reason or view.leaving.value, "drained", look=True
+        )
 
     state = "idle" if output.listening_at is not None or view.registration.online else "starting"
     if view.leave_by is not None and now >= view.leave_by + limits.settle:
@@ -293,10 +292,14 @@ def _leave(view: SlotView, attempt: Attempt, world: World, state: str, why: str)
         if output.listening_at is not None and now < ready:
             return _Verdict(state, f"{why}; may be about to get a job", wake_at=_earliest(ready, view.leave_by))
         if now < attempt.deregister_after:
-            return _Verdict(state, f"{why}; GitHub said it is busy", wake_at=_earliest(attempt.deregister_after, view.leave_by))
+            return _Verdict(
+                state, f"{why}; GitHub said it is busy", wake_at=_earliest(attempt.deregister_after, view.leave_by)
+            )
         seen = view.registration.seen_at
         if seen is None or now - seen > LIST_FRESH:
-            return _Verdict(state, f"{why}; asks GitHub whether it is busy", wake_at=view.leave_by, want_list=LIST_FRESH)
+            return _Verdict(
+                state, f"{why}; asks GitHub whether it is busy", wake_at=view.leave_by, want_list=LIST_FRESH
+            )
     return _Verdict(state, why, Deregister(view.slot, attempt.id, why), wake_at=view.leave_by)
 
 
@@ -381,8 +384,8 @@ def back_off(failures: int, outcome: Outcome) -> float:
     ends it expects a new one. One that never came online would only burn GitHub's budget.
     """
     if outcome in BACK_OFF_SHORT:
-        return min(0.5 * 2 ** (failures - 1), 3.0)
-    return float(min(2 ** failures, 300))
+        return min(0.5 * 2.0 ** (failures - 1), 3.0)
+    return min(2.0**failures, 300.0)
 
 
 BACK_OFF_SHORT = frozenset({Outcome.ENDED_IDLE, Outcome.REMOVED_AT_GITHUB})

@@ -97,7 +97,7 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
 def _watch(provider: ComposeProvider, supervisor: Supervisor, stopping: threading.Event) -> None:
     """Wake the loop for whatever happens to a container."""
     while not stopping.is_set():
-        for dummy in provider.changes():
+        for _dummy in provider.changes():
             supervisor.wake()
         supervisor.wake()
         stopping.wait(2)

@@ -4,8 +4,8 @@
 
 """How many runners a pool should have now.
 
-A constant today. Webhooks, scale sets and polling are later kinds; they change only what `desired` returns, and wake the
-supervisor when it does.
+A constant today. Webhooks, scale sets and polling are later kinds; they change only what `desired` returns, and wake
+the supervisor when it does.
 """
 
 from __future__ import annotations

@@ -151,20 +151,21 @@ class Effects:
 
     def stop(self, attempt: Attempt, action: Stop) -> None:
         """Stop the container, unless a worker appeared at the last moment."""
-        assert attempt.container_id is not None
-        if action.look and self._look([attempt.container_id])[attempt.container_id] is not Tri.NO:
+        container_id = attempt.container_id
+        assert container_id is not None
+        if action.look and self._look([container_id])[container_id] is not Tri.NO:
             return
         attempt = self._journal.advance(attempt.id, outcome=action.outcome, reason=action.reason)
         self._tell(attempt, "stopping", f"{action.outcome.value}: {action.reason}")
         crashpoint("stop.before")
         try:
-            self._provider.stop(attempt.container_id)
+            self._provider.stop(container_id)
         except ProviderError as exc:
             log.warning("%s: %s", attempt.slot, exc)
         crashpoint("stop.after")
 
     def clear(self, attempt: Attempt, action: Clear, lived: bool) -> Ended | None:
-        """Record the outcome, remove the container, finish the attempt. None: the container could not be removed yet."""
+        """Record the outcome, remove the container, finish the attempt. None: it could not be removed yet."""
         minting = attempt.phase is Phase.MINTING
         if attempt.name and action.outcome not in FORGOTTEN_BY_GITHUB and (attempt.runner_id is not None or minting):
             # A row that was adopted has no id: a clone of this machine must not delete its original's runners.
@@ -205,7 +206,9 @@ class Effects:
         wait = min(5.0 * 4**ghost.tries, 900.0)
         if now + wait > ghost.give_up_at:
             self._journal.lay(ghost.name)
-            self._journal.event("", ghost.name, "ghost", "not seen any more; GitHub removes it within a day if it is there")
+            self._journal.event(
+                "", ghost.name, "ghost", "not seen any more; GitHub removes it within a day if it is there"
+            )
         else:
             self._journal.haunt(replace(ghost, next_check=now + wait, tries=ghost.tries + 1))
 

@@ -77,7 +77,9 @@ class Listener:
             new = wanted - self._outputs.keys()
             self._outputs.update({machine_id: Output() for machine_id in new})
         for machine_id in new:
-            threading.Thread(target=self._read, args=(machine_id,), name=f"output-{machine_id[:12]}", daemon=True).start()
+            threading.Thread(
+                target=self._read, args=(machine_id,), name=f"output-{machine_id[:12]}", daemon=True
+            ).start()
 
     def _read(self, machine_id: str) -> None:
         while self._known(machine_id):
@@ -114,7 +116,7 @@ class Listener:
 def workers(machine_ids: Iterable[str], proc: Path = Path("/proc")) -> dict[str, Tri]:
     """For each container, whether a worker process runs in it, by the names and control groups of all processes.
 
-    A job cannot hide the worker: it would have to end it. If the processes cannot be read at all, the answer is unknown.
+    A job cannot hide the worker: it would have to end it. If the processes cannot be read, the answer is unknown.
     """
     wanted = list(machine_ids)
     found = dict.fromkeys(wanted, Tri.NO)

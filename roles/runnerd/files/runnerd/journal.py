@@ -57,7 +57,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True)
 class Drain:
-    """A wish that outlives runnerd: `target` is `host` or a slot; `limit` seconds from `at`, None: the settings' own."""
+    """A wish that outlives runnerd: `target` is `host` or a slot; `limit` seconds from `at`, None: the settings'."""
 
     target: str
     by: str  # "drain" or "now"
@@ -209,7 +209,7 @@ class Journal:
         return [self._attempt(row) for row in rows]
 
     def _attempt(self, row: tuple[object, ...]) -> Attempt:
-        values = dict(zip(_COLUMNS.split(", "), row))
+        values = dict(zip(_COLUMNS.split(", "), row, strict=True))
         same_boot = values.pop("boot_id") == self._clock.boot_id
         values["phase"] = Phase(values["phase"])
         values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
@@ -311,11 +311,9 @@ class Journal:
         """The registrations to look for."""
         with self._lock:
             rows = self._db.execute(
-                "select name, scope, credential, runner_id, next_check_wall, give_up_wall, tries from ghost order by name"
+                "select name, scope, credential, runner_id, next_check_wall, give_up_wall, tries from ghost"
             ).fetchall()
-        return tuple(
-            Ghost(r[0], r[1], r[2], r[3], self._from_wall(r[4]), self._from_wall(r[5]), r[6]) for r in rows
-        )
+        return tuple(Ghost(r[0], r[1], r[2], r[3], self._from_wall(r[4]), self._from_wall(r[5]), r[6]) for r in rows)
 
     # History
 
@@ -362,7 +360,8 @@ def read_live(folder: Path) -> list[dict[str, object]]:
         ).fetchall()
     finally:
         db.close()
-    return [dict(zip(("slot", "pool", "phase", "runner", "container", "reason", "began_wall"), row)) for row in rows]
+    names = ("slot", "pool", "phase", "runner", "container", "reason", "began_wall")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _plain(values: dict[str, object]) -> tuple[object, ...]:

@@ -13,9 +13,10 @@ import re
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 from prometheus_client.core import GaugeMetricFamily
+
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
 
 from .settings import MetricsSettings
 from .supervisor import Supervisor

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -17,8 +18,6 @@ def notify(message: str) -> None:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        try:
+        # If the manager is gone or busy, its watchdog decides what that means.
+        with contextlib.suppress(OSError):
             sock.sendto(message.encode(), address)
-        except OSError:
-            # The manager is gone or busy; the watchdog decides what that means.
-            pass

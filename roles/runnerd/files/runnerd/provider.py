@@ -29,7 +29,7 @@ from .model import Machine, MachineStatus
 from .settings import ComposeSettings
 
 #: Seconds for a call of the loop that only looks; well below the watchdog's 60.
-LOOK_TIMEOUT = 20.0
+LOOK_TIMEOUT = 20
 
 LABEL_SLOT = "ephemeral.github-runners.slot"
 LABEL_POOL = "ephemeral.github-runners.pool"
@@ -111,7 +111,7 @@ class Provider(Protocol):
 class ComposeProvider:
     """Containers of one Compose project on the local engine."""
 
-    def __init__(self, settings: ComposeSettings, clock: Clock, timeout: float = 120) -> None:
+    def __init__(self, settings: ComposeSettings, clock: Clock, timeout: int = 120) -> None:
         """`timeout`: seconds for one call to Docker or Compose that changes something."""
         self._settings = settings
         self._clock = clock
@@ -171,10 +171,10 @@ class ComposeProvider:
 
     def changes(self) -> Iterator[None]:
         """One for each event of the project's containers."""
-        client = docker.APIClient(version="auto", timeout=None)
+        client = docker.APIClient(version="auto", timeout=None)  # type: ignore[arg-type]  # the SDK takes None: no limit
         label = f"com.docker.compose.project={self._settings.project}"
         try:
-            for dummy in client.events(decode=True, filters={"type": "container", "label": label}):
+            for _dummy in client.events(decode=True, filters={"type": "container", "label": label}):
                 yield
         except (docker.errors.DockerException, requests.RequestException, OSError):
             return
@@ -183,7 +183,7 @@ class ComposeProvider:
 
     def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
         """Standard output and error, followed; Docker's own time stamps, so that a restart loses no time limit."""
-        client = docker.APIClient(version="auto", timeout=None)
+        client = docker.APIClient(version="auto", timeout=None)  # type: ignore[arg-type]  # the SDK takes None: no limit
         rest = b""
         try:
             for chunk in client.logs(machine_id, stdout=True, stderr=True, stream=True, follow=True, timestamps=True):
@@ -199,7 +199,7 @@ class ComposeProvider:
 
     def _stamped(self, line: bytes) -> tuple[float, str]:
         """Split `2026-11-21T10:00:00.123456789Z text`."""
-        stamp, dummy, text = line.decode("utf-8", "replace").rstrip("\r").partition(" ")
+        stamp, _space, text = line.decode("utf-8", "replace").rstrip("\r").partition(" ")
         now = self._clock.now()
         try:
             said = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
@@ -281,10 +281,10 @@ class ComposeProvider:
 
     # Talking
 
-    def _client(self, timeout: float | None = None) -> docker.APIClient:
+    def _client(self, timeout: int | None = None) -> docker.APIClient:
         """One client a thread and time limit: the SDK's is a requests session, which is not for sharing."""
         timeout = timeout or self._timeout
-        clients: dict[float, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
+        clients: dict[int, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
         if timeout not in clients:
             try:
                 clients[timeout] = docker.APIClient(version="auto", timeout=timeout)
@@ -292,7 +292,7 @@ class ComposeProvider:
                 raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
         return clients[timeout]
 
-    def _compose(self, *arguments: str, timeout: float | None = None) -> str:
+    def _compose(self, *arguments: str, timeout: int | None = None) -> str:
         timeout = timeout or self._timeout
         settings = self._settings
         command = ["docker", "compose", "--ansi", "never", "-p", settings.project, "-f", str(settings.file)]
@@ -300,7 +300,7 @@ class ComposeProvider:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as exc:
-            raise ProviderError(f"docker compose {arguments[0]} did not end within {timeout:.0f} s") from exc
+            raise ProviderError(f"docker compose {arguments[0]} did not end within {timeout} s") from exc
         except OSError as exc:
             raise ProviderError(f"docker cannot be run: {exc.strerror}") from exc
         if done.returncode != 0:

@@ -4,7 +4,8 @@
 
 """What the administrator wants: the settings file and the credentials file, read and judged whole.
 
-Both are JSON because Python 3.10 (Ubuntu 22.04) has no TOML in its standard library. `docs/architecture.md` has an example.
+Both are JSON because Python 3.10 (Ubuntu 22.04) has no TOML in its standard library; `docs/architecture.md` has an
+example.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import ScopeError
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
@@ -112,17 +114,20 @@ def load_credentials(path: Path) -> dict[str, dict[str, str]]:
         SettingsError: it is missing, unreadable or of another shape.
     """
     data = _read_json(path, secret=True)
+    credentials = {name: value["token"].strip() for name, value in data.items() if _is_credential(value)}
     problems = [
-        f"{name}: is not of the form {{\"token\": \"…\"}}. Do: deploy again"
-        for name, value in data.items()
-        if not (isinstance(value, dict) and isinstance(value.get("token"), str) and value["token"].strip())
+        f'{name}: is not of the form {{"token": "…"}}. Do: deploy again' for name in data.keys() - credentials.keys()
     ]
     if problems:
         raise SettingsError(path, problems)
-    return {name: {"token": value["token"].strip()} for name, value in data.items()}
+    return {name: {"token": token} for name, token in credentials.items()}
 
 
-def _read_json(path: Path, secret: bool = False) -> dict[str, object]:
+def _is_credential(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("token"), str) and bool(value["token"].strip())
+
+
+def _read_json(path: Path, secret: bool = False) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:

@@ -38,7 +38,9 @@ class SlotStatus:
         """Put a slot's view and its verdict into a person's words."""
         attempt, output, registration = view.attempt, view.output, view.registration
         key = world.pool_keys.get(view.pool, "")
-        gate = next((g for k, g in world.gates.items() if k in (key, f"pool {view.pool}") and g.until > world.now), None)
+        gate = next(
+            (g for k, g in world.gates.items() if k in (key, f"pool {view.pool}") and g.until > world.now), None
+        )
         busy = told.state == "busy"
         verified = registration.exists is Tri.YES and (registration.online or registration.busy is Tri.YES)
         return cls(
@@ -104,13 +106,17 @@ def table(status: Mapping[str, object]) -> str:
     rows = [["SLOT", "STATE", "SINCE", "RUNNER", "JOB", "REASON"]]
     slots = status.get("slots")
     for slot in slots if isinstance(slots, list) else []:
-        job = " ".join(filter(None, [slot.get("job") or "", f"({slot['job_detail']})" if slot.get("job_detail") else ""]))
+        job = " ".join(
+            filter(None, [slot.get("job") or "", f"({slot['job_detail']})" if slot.get("job_detail") else ""])
+        )
         why = ". ".join(filter(None, [slot.get("reason") or "", slot.get("remedy") or ""]))
         rows.append(
             [slot["slot"], slot["state"], duration(slot.get("seconds")), slot.get("runner") or "-", job or "-", why]
         )
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def duration(seconds: object) -> str:

@@ -403,7 +403,9 @@ class Supervisor:
         """Drain these slots, or the host."""
         for target in targets or ["host"]:
             self._journal.drain(target, by, limit)
-            self._journal.event("" if target == "host" else target, "", "drain", "stopped now" if by == "now" else "asked for")
+            self._journal.event(
+                "" if target == "host" else target, "", "drain", "stopped now" if by == "now" else "asked for"
+            )
         self.wake()
 
     def resume(self) -> None:
