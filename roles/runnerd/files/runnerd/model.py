@@ -177,7 +177,8 @@ class SlotView:
 class Limits:
     """Seconds per phase; 0 means none."""
 
-    registration: float = 120
+    boot: float = 120  # one call to Docker or Compose
+    registration: float = 120  # from the start of the container to "Listening for Jobs"
     idle: float = 0
     job: float = 432000
     drain: float = 21600

@@ -17,7 +17,6 @@ def notify(message: str) -> None:
     if not path:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        # If the manager is gone or busy, its watchdog decides what that means.
-        with contextlib.suppress(OSError):
-            sock.sendto(message.encode(), address)
+    # If the manager is gone or busy, its watchdog decides what that means.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        sock.sendto(message.encode(), address)

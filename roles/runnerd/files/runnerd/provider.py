@@ -111,8 +111,8 @@ class Provider(Protocol):
 class ComposeProvider:
     """Containers of one Compose project on the local engine."""
 
-    def __init__(self, settings: ComposeSettings, clock: Clock, timeout: int = 120) -> None:
-        """`timeout`: seconds for one call to Docker or Compose that changes something."""
+    def __init__(self, settings: ComposeSettings, clock: Clock, timeout: int | None = 120) -> None:
+        """`timeout`: seconds for one call to Docker or Compose that changes something; None: no limit."""
         self._settings = settings
         self._clock = clock
         self._timeout = timeout

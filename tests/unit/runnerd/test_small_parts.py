@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The small pure parts: the credential's lines, the Compose file's text, the table, names, back-off."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runnerd.composefile import replace_text, without_slot
+from runnerd.core import back_off
+from runnerd.delivery import CredentialError, input_lines
+from runnerd.effects import runner_name
+from runnerd.model import Outcome
+from runnerd.status import duration, table
+
+
+def jit(files: dict[str, str]) -> str:
+    inner = {name: base64.b64encode(content.encode()).decode() for name, content in files.items()}
+    return base64.b64encode(json.dumps(inner).encode()).decode()
+
+
+def test_a_jit_configuration_becomes_one_line_a_file() -> None:
+    lines = (
+        input_lines(jit({".runner": "{}", ".credentials": "x", ".credentials_rsaparams": "y"})).decode().splitlines()
+    )
+    assert [line.split()[0] for line in lines] == [".runner", ".credentials", ".credentials_rsaparams", "end"]
+    assert base64.b64decode(lines[0].split()[1]) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "",
+        "not base64 s3cret",
+        base64.b64encode(b"[]").decode(),
+        base64.b64encode(b'{"a": 1}').decode(),
+        jit({".credentials": "no .runner"}),
+        jit({".runner": "{}", "../escape": "s3cret"}),
+        jit({".runner": "{}", ".a\nend": "s3cret"}),
+    ],
+)
+def test_anything_else_is_refused_and_never_shown(encoded: str) -> None:
+    with pytest.raises(CredentialError) as caught:
+        input_lines(encoded)
+    assert "s3cret" not in str(caught.value)
+
+
+FILE = """services:
+  # slot runner-1 begin
+  runner-1:
+    image: a
+  # slot runner-1 end
+  # slot runner-10 begin
+  runner-10:
+    image: a
+  # slot runner-10 end
+"""
+
+
+def test_cutting_a_slot_out_leaves_the_others_text_as_it_was() -> None:
+    assert without_slot(FILE, "runner-1") == FILE.replace(
+        "  # slot runner-1 begin\n  runner-1:\n    image: a\n  # slot runner-1 end\n", ""
+    )
+    assert without_slot(FILE, "runner-2") == FILE
+    assert without_slot(FILE.replace("# slot runner-1 end", ""), "runner-1") == FILE.replace("# slot runner-1 end", "")
+
+
+def test_replacing_keeps_mode_and_leaves_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.yml"
+    path.write_text("old")
+    path.chmod(0o640)
+    replace_text(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@given(
+    st.text("abc-", min_size=1, max_size=90), st.integers(1, 999), st.text("0123456789abcdef", min_size=64, max_size=64)
+)
+def test_names_fit_github_and_tell_slot_and_container(prefix: str, number: int, container_id: str) -> None:
+    name = runner_name(prefix, f"runner-{number}", container_id)
+    assert len(name) <= 64
+    assert name.endswith(f"-runner-{number}-{container_id[:12]}")
+
+
+@given(st.integers(1, 500), st.sampled_from(Outcome))
+def test_backing_off_grows_and_has_an_end(failures: int, outcome: Outcome) -> None:
+    assert 0 < back_off(failures, outcome) <= back_off(failures + 1, outcome) <= 300
+
+
+def test_the_table_shows_what_a_person_asks() -> None:
+    slot = {"slot": "runner-1", "state": "busy", "seconds": 75, "runner": "h-runner-1-ab", "job": "build",
+            "job_detail": "acme/app run 1", "reason": "", "remedy": ""}  # fmt: skip
+    lines = table({"slots": [slot]}).splitlines()
+    assert lines[0].split() == ["SLOT", "STATE", "SINCE", "RUNNER", "JOB", "REASON"]
+    assert lines[1] == "runner-1  busy   1 min 15 s  h-runner-1-ab  build (acme/app run 1)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (3600, "1 h 0 min"), (90000, "1 d 1 h"), (None, "-")]
+)
+def test_durations(seconds: object, text: str) -> None:
+    assert duration(seconds) == text
