@@ -1,0 +1,402 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The REST API: every operation that is served, and what stands before each (credential, limits, permission)."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from . import views
+from .access import Credential, Limiter, Refused, authenticate, authorize, credential_headers
+from .jit import KeyPool
+from .settings import deprecation, latest_version
+from .state import GitHub, Runner, Scope
+from .wire import GITHUB, answer
+
+PREFIXES = ("", "/api/v3")  # api.github.com, and where GitHub Enterprise Server has it
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+SCOPES = ("/repos/{owner}/{repo}", "/orgs/{org}", "/enterprises/{enterprise}")
+NAME_LENGTH = 64  # of a runner; from memory, not in GitHub's description
+LABEL_LENGTH = 256
+
+
+CREDENTIALS: web.AppKey[dict[str, Credential]] = web.AppKey("credentials", dict)
+LIMITER: web.AppKey[Limiter] = web.AppKey("limiter", Limiter)
+KEYS: web.AppKey[KeyPool] = web.AppKey("keys", KeyPool)
+PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One authorized request."""
+
+    request: web.Request
+    github: GitHub
+    api: str  # base URL of the API as the client sees it
+
+    @property
+    def scope(self) -> Scope:
+        """The scope in the path. Raises Refused 404."""
+        match = self.request.match_info
+        if "repo" in match:
+            return self.github.scope(f"{match['owner']}/{match['repo']}")
+        if "enterprise" in match:
+            return self.github.scope(f"enterprises/{match['enterprise']}")
+        scope = self.github.scope(match["org"])
+        if scope.kind != "org":
+            raise Refused(404, "Not Found")
+        return scope
+
+    @property
+    def runner(self) -> Runner:
+        """The runner in the path. Raises Refused 404."""
+        return self.github.runner(self.scope, _number(self.request.match_info["runner_id"]))
+
+    async def body(self) -> dict[str, Any]:
+        """The JSON object sent; empty without a body. Raises Refused 400."""
+        text = await self.request.text()
+        try:
+            body = json.loads(text or "{}")
+        except ValueError:
+            raise Refused(400, "Problems parsing JSON") from None
+        if not isinstance(body, dict):
+            raise Refused(400, "Body should be a JSON object")
+        return body
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise Refused(404, "Not Found")
+    return int(text)
+
+
+def _invalid(why: str) -> Refused:
+    return Refused(422, f"Invalid request.\n\n{why}")
+
+
+def _known(body: dict[str, Any], required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    for key in required:
+        if key not in body:
+            raise _invalid(f"Invalid input: object is missing required key: {key}.")
+    for key in body:
+        if key not in (*required, *optional):
+            raise _invalid(f'"{key}" is not a permitted key.')
+
+
+def _labels(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
+        raise _invalid(f"For 'properties/labels', {value!r} is not an array of strings.")
+    if not 1 <= len(value) <= 100:
+        raise _invalid(f"For 'properties/labels', {len(value)} is not between 1 and 100 items.")
+    for label in value:
+        if len(label) > LABEL_LENGTH:
+            raise _invalid(f"The label {label[:20]}... is longer than {LABEL_LENGTH} characters.")
+    return value
+
+
+def _page(call: Call, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, str]]:
+    """The page asked for, and its Link header. Numbers that are none count as the default, as at GitHub."""
+    query = call.request.query
+    asked = {name: int(query[name]) if query.get(name, "").isdigit() else 0 for name in ("per_page", "page")}
+    size, page = min(asked["per_page"] or 30, 100), asked["page"] or 1
+    last = max(1, -(-len(items) // size))
+    targets = {}
+    if page > 1:
+        targets["prev"], targets["first"] = min(page - 1, last), 1
+    if page < last:
+        targets["next"], targets["last"] = page + 1, last
+    links = [f'<{call.request.url.update_query(page=str(number))}>; rel="{rel}"' for rel, number in targets.items()]
+    return items[(page - 1) * size : page * size], {"Link": ", ".join(links)} if links else {}
+
+
+async def list_runners(call: Call) -> web.Response:
+    """GET runners."""
+    found = call.github.listed(call.scope, call.request.query.get("name"))
+    shown, link = _page(call, found)
+    return answer({"total_count": len(found), "runners": [views.runner(call.github, one) for one in shown]}, 200, link)
+
+
+async def get_runner(call: Call) -> web.Response:
+    """GET one runner."""
+    return answer(views.runner(call.github, call.runner))
+
+
+async def delete_runner(call: Call) -> web.Response:
+    """DELETE a runner: 422 while it has a job."""
+    call.github.delete_runner(call.scope, _number(call.request.match_info["runner_id"]))
+    return web.Response(status=204)
+
+
+async def generate_jitconfig(call: Call) -> web.Response:
+    """POST generate-jitconfig: register an ephemeral runner."""
+    scope, body = call.scope, await call.body()
+    _known(body, ("name", "runner_group_id", "labels"), ("work_folder",))
+    name, group, work = body["name"], body["runner_group_id"], body.get("work_folder", "_work")
+    if not isinstance(name, str) or not 1 <= len(name) <= NAME_LENGTH:
+        raise _invalid(f"For 'properties/name', {name!r} is not a string of 1 to {NAME_LENGTH} characters.")
+    if not isinstance(group, int) or isinstance(group, bool):
+        raise _invalid(f"For 'properties/runner_group_id', {group!r} is not an integer.")
+    if not isinstance(work, str) or not work:
+        raise _invalid(f"For 'properties/work_folder', {work!r} is not a string.")
+    labels = _labels(body["labels"])
+    call.github.check_group(scope, group)
+    call.request.app[LIMITER].register(scope.key, call.github.clock.now())
+    key = await asyncio.get_running_loop().run_in_executor(None, call.request.app[KEYS].take)
+    base = call.request.app[PUBLIC_URL] or str(call.request.url.origin())
+    runner, blob = call.github.register(
+        scope, name=name, group_id=group, labels=labels, work_folder=work, base=base, key=key
+    )
+    return answer({"runner": views.runner(call.github, runner), "encoded_jit_config": blob}, 201)
+
+
+async def registration_token(call: Call) -> web.Response:
+    """POST registration-token."""
+    return answer(views.token(*call.github.issue_token(call.scope, "registration-token")), 201)
+
+
+async def remove_token(call: Call) -> web.Response:
+    """POST remove-token."""
+    return answer(views.token(*call.github.issue_token(call.scope, "remove-token")), 201)
+
+
+async def downloads(call: Call) -> web.Response:
+    """GET the runner's archives of the newest version."""
+    return answer(views.downloads(latest_version(call.github.settings, call.github.clock.now())))
+
+
+async def deprecations(call: Call) -> web.Response:
+    """GET when a runner version ends."""
+    version = call.request.match_info["version"]
+    registration, runtime = deprecation(call.github.settings, version, call.github.clock.now())
+    return answer(
+        {"runner_version": version, "registration_deprecates_at": registration, "runtime_deprecates_at": runtime}
+    )
+
+
+def _labels_of(runner: Runner) -> web.Response:
+    return answer({"total_count": len(runner.labels), "labels": views.labels(runner.labels)})
+
+
+async def get_labels(call: Call) -> web.Response:
+    """GET labels of a runner."""
+    return _labels_of(call.runner)
+
+
+async def add_labels(call: Call) -> web.Response:
+    """POST custom labels."""
+    runner, body = call.runner, await call.body()
+    _known(body, ("labels",))
+    call.github.set_labels(runner, _labels(body["labels"]), keep=True)
+    return _labels_of(runner)
+
+
+async def set_labels(call: Call) -> web.Response:
+    """PUT custom labels; an empty list is allowed here."""
+    runner, body = call.runner, await call.body()
+    _known(body, ("labels",))
+    call.github.set_labels(runner, _labels(body["labels"]) if body["labels"] != [] else [], keep=False)
+    return _labels_of(runner)
+
+
+async def delete_labels(call: Call) -> web.Response:
+    """DELETE all custom labels."""
+    runner = call.runner
+    call.github.set_labels(runner, [], keep=False)
+    return _labels_of(runner)
+
+
+async def delete_label(call: Call) -> web.Response:
+    """DELETE one custom label."""
+    runner = call.runner
+    call.github.remove_label(runner, call.request.match_info["name"])
+    return _labels_of(runner)
+
+
+async def list_groups(call: Call) -> web.Response:
+    """GET runner groups."""
+    found = call.github.groups_for(call.scope, call.request.query.get("visible_to_repository"))
+    shown, link = _page(call, found)
+    groups = [views.group(call.api, call.scope, group) for group in shown]
+    return answer({"total_count": len(found), "runner_groups": groups}, 200, link)
+
+
+async def get_group(call: Call) -> web.Response:
+    """GET one runner group."""
+    group = call.github.group(call.scope, _number(call.request.match_info["runner_group_id"]))
+    return answer(views.group(call.api, call.scope, group))
+
+
+async def list_group_runners(call: Call) -> web.Response:
+    """GET the runners of a group."""
+    group = call.github.group(call.scope, _number(call.request.match_info["runner_group_id"]))
+    found = [runner for runner in call.github.listed(call.scope) if runner.group_id == group.id]
+    shown, link = _page(call, found)
+    return answer({"total_count": len(found), "runners": [views.runner(call.github, one) for one in shown]}, 200, link)
+
+
+async def get_repository(call: Call) -> web.Response:
+    """GET a repository."""
+    return answer(views.repository(call.api, call.scope, call.github.scope(call.scope.owner)))
+
+
+async def get_organization(call: Call) -> web.Response:
+    """GET an organization."""
+    return answer(views.organization(call.api, call.scope))
+
+
+async def rate_limit(call: Call) -> web.Response:
+    """GET the state of the rate limits. Costs nothing."""
+    limiter, now, who = call.request.app[LIMITER], call.github.clock.now(), call.request.get("credential") or ""
+    buckets = {name: limiter.overview(who, name, now) for name in ("core", "actions_runner_registration")}
+    # Not served here, but a part of the answer.
+    buckets["search"] = {"limit": 30, "used": 0, "remaining": 30, "reset": int(now) + 60}
+    return answer({"resources": buckets, "rate": buckets["core"]})
+
+
+async def nothing(call: Call) -> web.Response:
+    """Any other path or method."""
+    raise Refused(404, f"Not Found: {call.request.method} {call.request.path}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One method on one path of GitHub's description."""
+
+    method: str
+    template: str
+    handler: Callable[[Call], Awaitable[web.Response]]
+    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; nothing
+    resource: str = "core"  # the rate limit's bucket
+
+    @property
+    def write(self) -> bool:
+        """Whether it changes something."""
+        return self.method != "GET"
+
+
+def _operations() -> list[Operation]:
+    registration = "actions_runner_registration"
+    found = []
+    for scope in SCOPES:
+        runners, groups = f"{scope}/actions/runners", f"{scope}/actions/runner-groups"
+        found += [
+            Operation("GET", runners, list_runners),
+            # Before {runner_id}: the first route that fits is taken.
+            Operation("GET", f"{runners}/downloads", downloads),
+            Operation("GET", f"{runners}/deprecations/{{version}}", deprecations),
+            Operation("POST", f"{runners}/generate-jitconfig", generate_jitconfig, resource=registration),
+            Operation("POST", f"{runners}/registration-token", registration_token, resource=registration),
+            Operation("POST", f"{runners}/remove-token", remove_token, resource=registration),
+            Operation("GET", f"{runners}/{{runner_id}}", get_runner),
+            Operation("DELETE", f"{runners}/{{runner_id}}", delete_runner),
+            Operation("GET", f"{runners}/{{runner_id}}/labels", get_labels),
+            Operation("POST", f"{runners}/{{runner_id}}/labels", add_labels),
+            Operation("PUT", f"{runners}/{{runner_id}}/labels", set_labels),
+            Operation("DELETE", f"{runners}/{{runner_id}}/labels", delete_labels),
+            Operation("DELETE", f"{runners}/{{runner_id}}/labels/{{name}}", delete_label),
+        ]
+        if not scope.startswith("/repos"):
+            found += [
+                Operation("GET", groups, list_groups),
+                Operation("GET", f"{groups}/{{runner_group_id}}", get_group),
+                Operation("GET", f"{groups}/{{runner_group_id}}/runners", list_group_runners),
+            ]
+    return [
+        *found,
+        Operation("GET", "/repos/{owner}/{repo}", get_repository, needs="sight"),
+        Operation("GET", "/orgs/{org}", get_organization, needs="sight"),
+        Operation("GET", "/rate_limit", rate_limit, needs="nothing"),
+    ]
+
+
+OPERATIONS = tuple(_operations())
+
+
+def _permit(operation: Operation, call: Call, credential: Credential | None) -> None:
+    if operation.needs == "nothing" or operation.handler is nothing:
+        return
+    if operation.needs == "admin" and credential is None:
+        raise Refused(401, "Requires authentication")
+    scope = call.scope
+    public = scope.kind == "org" or scope.visibility == "public"
+    if operation.needs == "admin":
+        authorize(credential, scope.key, operation.write, public=scope.kind == "repo" and public)
+    elif not public and (credential is None or credential.permission(scope.key) is None):
+        raise Refused(404, "Not Found")
+
+
+def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of an operation."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        github, limiter = request.app[GITHUB], request.app[LIMITER]
+        said = request["headers"] = {
+            "X-GitHub-Media-Type": "github.v3; format=json",
+            "X-GitHub-Api-Version-Selected": request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0]),
+        }
+        now, who, counted = github.clock.now(), "", operation.needs != "nothing"
+        try:
+            if not request.headers.get("User-Agent"):
+                message = (
+                    "Request forbidden by administrative rules. Please make sure your request has a User-Agent header."
+                )
+                raise Refused(403, message)
+            credential = authenticate(request.app[CREDENTIALS], request.headers.get("Authorization"), now)
+            if credential is not None:
+                who = request["credential"] = credential.name
+            version = request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0])
+            if version not in API_VERSIONS:
+                raise Refused(400, f"The API version {version} is not supported. Supported: {', '.join(API_VERSIONS)}.")
+            call = Call(request, github, str(request.url.origin()) + _prefix(request.path))
+            if not counted:
+                return await operation.handler(call)
+            try:
+                limiter.enter(who, operation.resource, request.method, operation.template, now)
+                _permit(operation, call, credential)
+                response = await operation.handler(call)
+            finally:
+                limiter.leave(who)
+            if request.method == "GET":
+                etag = response.headers["ETag"] = f'W/"{hashlib.sha256((response.text or "").encode()).hexdigest()}"'
+                if request.headers.get("If-None-Match") == etag:
+                    limiter.refund(who, operation.resource, now)
+                    return web.Response(status=304, headers={"ETag": etag})
+            return response
+        finally:
+            said.update(limiter.headers(who, operation.resource, now))
+            owner = next((one for one in request.app[CREDENTIALS].values() if one.name == who), None)
+            if owner is not None:
+                said.update(credential_headers(owner, _scope_name(request), operation.write))
+
+    return handle
+
+
+def _prefix(path: str) -> str:
+    return "/api/v3" if path.startswith("/api/v3/") else ""
+
+
+def _scope_name(request: web.Request) -> str | None:
+    match = request.match_info
+    if "repo" in match:
+        return f"{match['owner']}/{match['repo']}"
+    return f"enterprises/{match['enterprise']}" if "enterprise" in match else match.get("org")
+
+
+def routes() -> list[web.RouteDef]:
+    """All operations under both prefixes, and an end for everything else."""
+    found = [
+        web.route(operation.method, prefix + operation.template, serve(operation))
+        for prefix in PREFIXES
+        for operation in OPERATIONS
+    ]
+    rest = Operation("*", "/{rest:.*}", nothing)
+    return [*found, web.route("*", "/{rest:.*}", serve(rest))]

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What happens to every request on the API's port, whatever it asks for: journal, headers, faults, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import email.utils
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from .access import Refused
+from .faults import Fault
+from .settings import iso
+from .state import GitHub
+
+GITHUB: web.AppKey[GitHub] = web.AppKey("github", GitHub)
+DOCUMENTATION = "https://docs.github.com/rest"
+RUNNER_PREFIX = "/_runner/"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Journal:
+    """Every request, in order. Holds names of credentials, never their values."""
+
+    def __init__(self, keep: int = 100_000) -> None:
+        self._entries: collections.deque[dict[str, Any]] = collections.deque(maxlen=keep)
+        self._last = 0
+
+    def add(self, **entry: Any) -> None:
+        """Append one request under the next number."""
+        self._last += 1
+        self._entries.append({"n": self._last, **entry})
+
+    def since(self, number: int, link: str) -> dict[str, Any]:
+        """The last number, and the entries after ``number``: of the REST API (``rest``), of runners or ``all``."""
+        entries = [entry for entry in self._entries if entry["n"] > number and link in ("all", entry["link"])]
+        return {"last": self._last, "entries": entries}
+
+
+JOURNAL: web.AppKey[Journal] = web.AppKey("journal", Journal)
+
+
+def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    text = json.dumps(body)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+def refusal(refused: Refused) -> web.Response:
+    """GitHub's form of an error."""
+    body = {"message": refused.message, "documentation_url": DOCUMENTATION}
+    if refused.status != 422:  # the description of 422 has no such field
+        body["status"] = str(refused.status)
+    return answer(body, refused.status, refused.headers)
+
+
+async def headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries, the fabricated ones too."""
+    if request.get("passed_through"):
+        return  # an answer that claims to come from something in between
+    response.headers["Date"] = email.utils.formatdate(request.app[GITHUB].clock.now(), usegmt=True)
+    response.headers["Server"] = "github.com"
+    response.headers["X-GitHub-Request-Id"] = request["id"]
+    for name, value in request.get("headers", {}).items():
+        response.headers[name] = value
+
+
+@web.middleware
+async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write the request into the journal, whatever becomes of it."""
+    request["id"] = ":".join(uuid.uuid4().hex.upper()[i : i + 4] for i in range(0, 20, 4))
+    status: int | None = None
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        is_runner = request.path.startswith(RUNNER_PREFIX)
+        request.app[JOURNAL].add(
+            time=iso(request.app[GITHUB].clock.now()),
+            id=request["id"],
+            link="runner" if is_runner else "rest",
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            status=None if request.get("cut") else status,  # None: the client got no (whole) answer
+            write=not is_runner and request.method not in ("GET", "HEAD", "OPTIONS"),
+            credential=request.get("credential"),
+            fault=request.get("fault"),
+        )
+
+
+@web.middleware
+async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Apply the fault that was ordered for this request."""
+    fault = request.app[GITHUB].faults.on_request(request.method, request.path)
+    if fault is None:
+        return await handler(request)
+    request["fault"] = fault.id
+    await asyncio.sleep(fault.modifiers.get("delay", 0))
+    if fault.effect == "delay":
+        await asyncio.sleep(fault.value)
+        return await handler(request)
+    if fault.effect == "status":
+        return _fabricated(fault)
+    if fault.effect == "html":
+        request["passed_through"] = True
+        page = f"<!DOCTYPE html><html><head><title>{fault.value}</title></head><body><h1>Unicorn!</h1></body></html>"
+        return web.Response(text=page, status=fault.value, content_type="text/html")
+    if fault.effect == "cut" and fault.value == "before":
+        return _cut(request)
+    response = await handler(request)
+    if fault.effect == "cut":
+        return _cut(request)
+    text = (response.text if isinstance(response, web.Response) else "") or ""
+    if fault.effect == "malformed":
+        return web.Response(
+            text='{"message": ' + text[: len(text) // 2], status=response.status, content_type="application/json"
+        )
+    return await _truncated(request, response.status, text.encode(), fault.value)
+
+
+def _fabricated(fault: Fault) -> web.Response:
+    extra = {str(name): str(value) for name, value in fault.modifiers.get("headers", {}).items()}
+    if "retry_after" in fault.modifiers:
+        extra["Retry-After"] = str(fault.modifiers["retry_after"])
+    body = fault.modifiers.get("body", {"message": "Ordered by a test", "documentation_url": DOCUMENTATION})
+    if fault.value == 204:
+        return web.Response(status=204, headers=extra)
+    return answer(body, fault.value, extra)
+
+
+def _cut(request: web.Request) -> web.Response:
+    request["cut"] = True
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # goes nowhere
+
+
+async def _truncated(request: web.Request, status: int, body: bytes, length: int) -> web.StreamResponse:
+    """Promise the whole body, send ``length`` bytes of it, hang up."""
+    request["cut"] = True
+    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json; charset=utf-8"})
+    response.content_length = max(len(body), length + 1)
+    await response.prepare(request)
+    await response.write(body[:length])
+    if request.transport is not None:
+        request.transport.close()  # unlike abort(), sends what is in the buffer
+    return response
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn refusals into answers; a path or method GitHub does not have is a 404."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refusal(refused)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        return refusal(Refused(404, "Not Found"))
