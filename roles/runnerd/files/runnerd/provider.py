@@ -284,10 +284,10 @@ class ComposeProvider:
     def _client(self, timeout: int | None = None) -> docker.APIClient:
         """One client a thread and time limit: the SDK's is a requests session, which is not for sharing."""
         timeout = timeout or self._timeout
-        clients: dict[int, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
+        clients: dict[int | None, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
         if timeout not in clients:
             try:
-                clients[timeout] = docker.APIClient(version="auto", timeout=timeout)
+                clients[timeout] = docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # None: no limit
             except (docker.errors.DockerException, requests.RequestException) as exc:
                 raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
         return clients[timeout]
