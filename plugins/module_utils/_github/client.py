@@ -76,7 +76,8 @@ class Client:
         api_url: ``https://api.github.com``, ``https://api.SUBDOMAIN.ghe.com`` or ``https://HOST/api/v3``.
         auth: The credential. It is sent to the server of `api_url` and to no other.
         timeout: Seconds to connect, and the longest silence of the server while it answers.
-        retries: How often a request that may be repeated is repeated after no answer, a broken one, or a 5xx.
+        retries: How often a request that may be repeated is repeated: after no answer, a broken one, a 5xx, or a rate
+            limit, if it is over within LONGEST_PAUSE.
         ca_file: PEM file of the authorities to trust instead of the system's.
         user_agent: What to say who we are.
         sleep: `time.sleep`, for tests.
@@ -302,12 +303,12 @@ class Client:
     def _session(self) -> requests.Session:
         """This thread's connections; new ones if it has not used them for long."""
         now = self._now()
-        if abs(now - getattr(self._local, "used", 0.0)) > IDLE_CONNECTION:
-            if hasattr(self._local, "session"):
-                self._local.session.close()
-            self._local.session = requests.Session()
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session and abs(now - self._local.used) > IDLE_CONNECTION:
+            session.close()
+            session = None
+        self._local.session = session = session or requests.Session()
         self._local.used = now
-        session: requests.Session = self._local.session
         return session
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
