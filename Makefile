@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Everything a person types here. All of it runs in .venv, which the first target makes from the locked requirements.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv doctor engine demo demo-down test lint sanity unit contract e2e molecule clean-cache
+
+help: ## what can be typed
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+venv: $(INSTALLED) ## make .venv, with everything in requirements-dev.txt
+
+$(INSTALLED): requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Do: install Python 3.11 or later"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$$($(PYTHON) --version) is too old, 3.11 is needed. Do: make PYTHON=python3.13 venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. Do: install the package python3-venv"; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' $<)"
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV)/bin/uv pip sync --quiet $<
+	@$(VENV)/bin/python -m tests.gates tree >/dev/null
+	@touch $@
+
+doctor: venv ## has this machine what the demo and the tests need? Changes nothing
+	@$(RUN) tests.lab doctor
+
+engine: venv ## a Docker Engine: checks, and on a fresh Debian or Ubuntu server installs and starts one
+	@$(RUN) tests.lab engine
+
+demo: venv ## the main job, for real, on a host of its own: three runners, six jobs, scale up and down
+	@$(RUN) tests.lab demo
+
+demo-down: venv ## remove all that the demo made
+	@$(RUN) tests.lab demo-down
+
+test: lint sanity unit contract e2e molecule ## all tests
+
+lint: venv ## style, types, Ansible's and Galaxy's rules
+	@$(RUN) tests.gates lint
+
+sanity: venv ## ansible-test sanity
+	@$(RUN) tests.gates sanity
+
+unit: venv ## what needs no Docker
+	@$(RUN) pytest tests/unit tests/repository
+
+contract: venv ## the doubles against the vendors' descriptions
+	@$(RUN) pytest tests/contract
+
+e2e: engine ## real hosts, real Docker, real ansible-playbook
+	@$(RUN) pytest tests/e2e
+
+molecule: engine ## the roles, as Ansible's users test them
+	@$(RUN) molecule test
+
+clean-cache: venv ## remove the lab's images and .cache
+	@$(RUN) tests.lab clean-cache
+	@rm -rf .cache

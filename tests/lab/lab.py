@@ -1,0 +1,312 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lab: one network with the GitHub double, a registry and hosts on it, all under one prefix and one label.
+
+Everything that talks is a container and finds the others by name, so it works where container addresses cannot be
+reached from outside. Only ports on this machine's loopback lead in.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+
+from tests.lab import engine
+from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
+from tests.lab.github import GitHub
+from tests.lab.host import Host, options, published
+from tests.lab.images import File, Images, Recipe, follow, tarball
+from tests.lab.keys import Authority, ssh_key
+
+GITHUB_NAME = "api.github.test"
+REGISTRY_NAME = "registry.test"
+#: Ports are taken from here, below those that systems give to outgoing connections: a host keeps its port while it
+#: reboots, when nobody holds it. (Docker's own choice would be a new one after each start.)
+PORTS = range(20000, 30000)
+#: Where a server finds what the lab puts in before it starts.
+INSIDE = "/etc/lab"
+
+
+@dataclass(frozen=True)
+class RunnerImage:
+    """A runner image in the lab's registry.
+
+    Attributes:
+        reference: name and tag, as a user writes them.
+        digest: `sha256:…` of what the tag means now.
+        pinned: name and digest.
+    """
+
+    reference: str
+    digest: str
+
+    @property
+    def pinned(self) -> str:
+        """The image by digest, which never means anything else."""
+        return f"{self.reference.rpartition(':')[0]}@{self.digest}"
+
+
+class Lab:
+    """Everything with one prefix. Makes what is missing and finds what is there, so any process may use a lab.
+
+    Args:
+        prefix: what all names begin with, see `common.prefix`.
+        client: the engine; `engine.connect()` by default.
+        narrate: is told what takes long.
+    """
+
+    def __init__(self, prefix: str, client: docker.DockerClient | None = None, narrate: Narrate = print) -> None:
+        self.prefix = prefix
+        self.client = client or engine.connect()
+        self.images = Images(self.client, narrate)
+        self.folder: Path = CACHE / prefix
+        self._labels = {LAB_LABEL: prefix}
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # -- what is in it ------------------------------------------------------------------------------------------------
+
+    def up(self) -> Lab:
+        """Start the GitHub double and the registry, unless they run."""
+        self._server("github", GITHUB_NAME, self.images.github(), ["443/tcp", "8080/tcp"], GITHUB_COMMAND)
+        self._server("registry", REGISTRY_NAME, self.images.registry(), ["443/tcp"])
+        self.github.wait_ready()
+        return self
+
+    @cached_property
+    def authority(self) -> Authority:
+        """Who signs the certificates of the double and the registry."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Authority(self.folder)
+
+    @property
+    def github(self) -> GitHub:
+        """The GitHub double, by its administrator's port."""
+        return GitHub(f"http://127.0.0.1:{published(self.container('github'), '8080/tcp')}")
+
+    @property
+    def api_url(self) -> str:
+        """GitHub's API, as hosts and runners name it."""
+        return f"https://{GITHUB_NAME}"
+
+    @property
+    def local_api_url(self) -> str:
+        """GitHub's API, as this machine reaches it; trust `authority.path`."""
+        return f"https://localhost:{published(self.container('github'), '443/tcp')}"
+
+    def push_runner(self, tag: str = "1", *, layout: str = "official", revision: str = "", **args: str) -> RunnerImage:
+        """Put a runner image into the registry.
+
+        Args:
+            tag: what a user calls it; the same tag may be pushed again with other content.
+            layout: `official` or `myoung34`: whose paths and users it has.
+            revision: anything; another revision is another digest.
+            args: build arguments of the stand-in's Dockerfile, e.g. RUNNER_VERSION.
+        """
+        parent = self.images.runner(layout, **args)
+        user = str(self.client.images.get(parent).attrs["Config"]["User"] or "root")
+        lines = [
+            f"FROM {parent}",
+            "USER root",
+            "COPY lab.crt /usr/local/share/ca-certificates/lab.crt",
+            "RUN update-ca-certificates",
+            f"USER {user}",
+            f"LABEL revision={revision!r}",
+        ]
+        files = {"Dockerfile": File("\n".join(lines).encode()), "lab.crt": File(self.authority.certificate)}
+        built = self.images.build(Recipe(f"{self.prefix}-runner", files), self._labels)
+        port = published(self.container("registry"), "443/tcp")
+        name = "actions-runner" if layout == "official" else f"{layout}-runner"
+        # The engine takes 127.0.0.0/8 without a certificate that it trusts.
+        self.client.images.get(built).tag(f"127.0.0.1:{port}/{name}", tag)
+        steps = self.client.images.push(f"127.0.0.1:{port}/{name}", tag, stream=True, decode=True)
+        said = follow(steps, f"The image {name}:{tag} could not be pushed")
+        digest = next(str(step["aux"]["Digest"]) for step in reversed(said) if "Digest" in step.get("aux", {}))
+        return RunnerImage(f"{REGISTRY_NAME}/{name}:{tag}", digest)
+
+    def host(self, name: str, release: str = "13") -> Host:
+        """A host; it is made and booted unless it is there. It trusts the lab's authority."""
+        self.authority  # noqa: B018  (makes the folder)
+        key = self.folder / "ssh.key"
+        public = ssh_key(key)
+        known_hosts = self.folder / f"known_hosts.{name}"
+        try:
+            return Host(name, self.container(name), key, known_hosts)
+        except docker.errors.NotFound:
+            pass
+        image = self.images.host(release)
+        made = options(self._cgroup, self._privileged)
+        volume = f"{self.prefix}-{name}-docker"
+        self.client.volumes.create(volume, labels=self._labels)
+        made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
+        login = {"authorized_keys": File(f"{public}\n".encode(), 0o600)}
+        files = [
+            ("/usr/local/share/ca-certificates", {"lab.crt": File(self.authority.certificate)}, 0),
+            ("/root/.ssh", login, 0),
+            ("/home/admin/.ssh", login, 1000),
+        ]
+        container = self._start(name, image, name, ["22/tcp"], files, **made)
+        host = Host(name, container, key, known_hosts)
+        host.wait_ready()
+        host.exec("update-ca-certificates")
+        host.learn_keys()
+        return host
+
+    def hosts(self) -> list[str]:
+        """Names of the hosts that are there."""
+        found = self.client.containers.list(all=True, filters={"label": [f"{LAB_LABEL}={self.prefix}"]})
+        names = {str(one.name).removeprefix(f"{self.prefix}-") for one in found}
+        return sorted(names - {"github", "registry"})
+
+    def container(self, name: str) -> Container:
+        """One of the lab's containers.
+
+        Raises:
+            docker.errors.NotFound: there is none.
+        """
+        return self.client.containers.get(f"{self.prefix}-{name}")
+
+    def down(self) -> list[str]:
+        """Remove all that has the lab's label, and its folder; return what there was. Works on half a lab, and twice."""
+        label = {"label": f"{LAB_LABEL}={self.prefix}"}
+        gone = []
+        for container in self.client.containers.list(all=True, filters=label, ignore_removed=True):
+            _unless_gone(container.remove, force=True, v=True)
+            gone.append(f"container {container.name}")
+        for volume in self.client.volumes.list(filters=label):
+            _unless_gone(volume.remove)
+            gone.append(f"volume {volume.name}")
+        for network in self.client.networks.list(filters=label):
+            _unless_gone(network.remove)
+            gone.append(f"network {network.name}")
+        for image in self.client.images.list(filters=label):
+            _unless_gone(self.client.images.remove, image.id, force=True)
+            gone.append(f"image {', '.join(image.tags) or image.id}")
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+            gone.append(f"folder {self.folder}")
+        return gone
+
+    # -- how it is made -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _cgroup(self) -> str:
+        return str(self.client.info().get("CgroupVersion", "1"))
+
+    @cached_property
+    def _privileged(self) -> bool:
+        """May this engine make privileged containers? Asking it says nothing; trying does."""
+        probe = self.client.containers.create(
+            self.images.base("13"), ["true"], privileged=True, network_mode="none", labels=self._labels
+        )
+        try:
+            probe.start()
+        except docker.errors.APIError:
+            return False
+        finally:
+            probe.remove(force=True)
+        return True
+
+    def _network(self) -> str:
+        name = f"{self.prefix}-net"
+        if not self.client.networks.list(names=[f"^{name}$"]):
+            self.client.networks.create(name, driver="bridge", labels=self._labels)
+        return name
+
+    def _server(
+        self, name: str, alias: str, image: str, ports: list[str], command: list[str] | None = None
+    ) -> None:
+        """Start a TLS server under a name of its own, unless it runs."""
+        try:
+            container = self.container(name)
+        except docker.errors.NotFound:
+            pass
+        else:
+            container.start()  # which does nothing if it runs
+            return
+        certificate, key = self.authority.issue(alias, "localhost", "127.0.0.1")
+        files = {"server.pem": File(certificate), "server.key": File(key, 0o600)}
+        place = [("/", {f"{INSIDE[1:]}/{path}": file for path, file in files.items()}, 0)]
+        self._start(name, image, alias, ports, place, command=command)
+
+    def _start(
+        self,
+        name: str,
+        image: str,
+        alias: str,
+        ports: list[str],
+        files: list[tuple[str, dict[str, File], int]],
+        **options: Any,
+    ) -> Container:
+        """Make a container on the lab's network, put files in, publish its ports on loopback, start it."""
+        network = self._network()
+        endpoint = self.client.api.create_endpoint_config(aliases=[alias])
+        for attempt in range(5):
+            container = self.client.containers.create(
+                image,
+                name=f"{self.prefix}-{name}",
+                hostname=name,
+                labels=self._labels,
+                network=network,
+                networking_config={network: endpoint},
+                ports={inside: ("127.0.0.1", free_port()) for inside in ports},
+                **options,
+            )
+            for folder, content, owner in files:
+                container.put_archive(folder, tarball(content, owner))
+            try:
+                container.start()
+                return container
+            except docker.errors.APIError as error:
+                container.remove(force=True, v=True)
+                # Somebody else may take a port between our look and Docker's.
+                taken = any(words in str(error) for words in ("already allocated", "already in use"))
+                if not taken or attempt == 4:
+                    raise Problem(f"The container {self.prefix}-{name} did not start: {error.explanation}") from error
+        raise AssertionError("the loop ends by return or raise")
+
+
+#: What the GitHub double's image is told.
+GITHUB_COMMAND = ["--cert", f"{INSIDE}/server.pem", "--key", f"{INSIDE}/server.key"]
+
+
+def free_port() -> int:
+    """A port on loopback that nobody holds now.
+
+    Raises:
+        Problem: none was found in a hundred tries.
+    """
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Problem(f"No free port on 127.0.0.1 between {PORTS.start} and {PORTS.stop}.", "look with: ss -ltn")
+
+
+def _unless_gone(remove: Any, *args: Any, **options: Any) -> None:
+    """Remove something that somebody else may be removing at the same time."""
+    try:
+        remove(*args, **options)
+    except docker.errors.NotFound:
+        pass
