@@ -40,7 +40,7 @@ def take(data: Any, key: str, kind: type[T]) -> T:
     if not isinstance(data, dict):
         raise ShapeError(f"what should have a {key!r} is {type(data).__name__}")
     value = data.get(key)
-    if type(value) is not kind:  # `type`, not isinstance: true is no number
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):  # to Python, true is a number
         raise ShapeError(f"{key!r} is {type(value).__name__}, not {kind.__name__}")
     return value
 

@@ -73,7 +73,7 @@ class Server:
         self.arrived = threading.Event()
         self.over = threading.Event()
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         if context:
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
@@ -101,66 +101,70 @@ class Server:
         self.stop_listening()
         self._thread.join()
 
-    def _next(self, request: Request) -> Told:
+    def next(self, request: Request) -> Told:
+        """What to answer to this request; a refusal if the script is over."""
         with self._lock:
             self.requests.append(request)
             self.arrived.set()
             entry = self.script.pop(0) if self.script else Answer(418, {"message": "the test expects no such request"})
         return entry(request) if callable(entry) else entry
 
-    def _handler(server) -> type[BaseHTTPRequestHandler]:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
 
-            def handle_one_request(self) -> None:
-                try:
-                    super().handle_one_request()
-                except OSError:  # the client has gone, as some tests want it to
-                    self.close_connection = True
+def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    """The handler of one request, for `server`."""
 
-            def serve(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                raw = self.rfile.read(length)
-                parts = urlsplit(self.path)
-                told = server._next(
-                    Request(
-                        self.command,
-                        parts.path,
-                        dict(parse_qsl(parts.query)),
-                        self.headers,
-                        json.loads(raw) if raw else None,
-                        self.client_address,
-                    )
-                )
-                if isinstance(told, Silence):
-                    server.over.wait()
-                if isinstance(told, Answer):
-                    self.answer(told)
-                    return
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except OSError:  # the client has gone, as some tests want it to
                 self.close_connection = True
-                if isinstance(told, Cut):
-                    self.wfile.write(told.beginning)
-                    if told.reset:
-                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        self.connection.close()
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = serve
+        def serve(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            raw = self.rfile.read(length)
+            parts = urlsplit(self.path)
+            told = server.next(
+                Request(
+                    self.command,
+                    parts.path,
+                    dict(parse_qsl(parts.query)),
+                    self.headers,
+                    json.loads(raw) if raw else None,
+                    self.client_address,
+                )
+            )
+            if isinstance(told, Silence):
+                server.over.wait()
+            if isinstance(told, Answer):
+                self.answer(told)
+                return
+            self.close_connection = True
+            if isinstance(told, Cut):
+                self.wfile.write(told.beginning)
+                if told.reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
 
-            def answer(self, told: Answer) -> None:
-                body = told.body
-                if not isinstance(body, bytes):
-                    body = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-                self.send_response_only(told.status)
-                for name, value in {"Content-Length": str(len(body)), **told.headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = serve
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
+        def answer(self, told: Answer) -> None:
+            body = told.body
+            if not isinstance(body, bytes):
+                body = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
+            self.send_response_only(told.status)
+            for name, value in {"Content-Length": str(len(body)), **told.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
 
-        return Handler
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    return Handler
 
 
 @pytest.fixture(autouse=True)

@@ -322,12 +322,16 @@ class TestNoAnswer:
         class NewConnectionError(Exception):
             pass
 
-        server.tell(Cut())
-        try:
-            raise NewConnectionError
-        except NewConnectionError:
-            with pytest.raises(errors.Unreachable) as caught:
+        def call() -> None:
+            try:
+                raise NewConnectionError
+            except NewConnectionError:
                 client.post("/x", action="try")
+
+        server.tell(Cut())
+        with pytest.raises(errors.Unreachable) as caught:
+            call()
+        assert isinstance(caught.value.__context__, NewConnectionError)
         assert caught.value.sent is None
 
 
@@ -573,13 +577,13 @@ def test_no_trace_shows_the_token(
     caplog.set_level(logging.DEBUG)
     client = make_client(timeout=0.2 if isinstance(fault, Silence) else 60)
     server.tell(fault)
-    try:
+    with pytest.raises(errors.GitHubError) as caught:
         client.post("/x", action="try", json={"name": "n"})
-    except errors.GitHubError as exc:
-        frames = exc.__traceback__.tb_next  # without this function's, which holds the answer
-        trace = "".join(traceback.TracebackException(type(exc), exc, frames, capture_locals=True).format())
-        assert exc.__context__ is None
-        said = trace + str(exc) + repr(exc) + repr(vars(exc)) + caplog.text + repr(client) + repr(vars(client))
+    exc = caught.value
+    assert exc.__context__ is None
+    frames = exc.__traceback__.tb_next  # without this function's, which holds the answer
+    trace = "".join(traceback.TracebackException(type(exc), exc, frames, capture_locals=True).format())
+    said = trace + str(exc) + repr(exc) + repr(vars(exc)) + caplog.text + repr(client) + repr(vars(client))
     assert "Could not try" in said
     assert "client.py" in said
     assert server.arrived.wait(60)

@@ -54,7 +54,7 @@ def retry_at(status: int, headers: dict[str, str], message: str = "No.", skew: f
 )
 def test_kind_by_status(status: int, kind: type[errors.GitHubError]) -> None:
     error = error_for(status, MESSAGE)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert (error.status, error.message, error.request_id) == (status, "No.", "AB:12")
     assert (error.action, error.url) == ("do it", "https://api.github.com/x")
     assert error.documentation_url == "https://docs.github.com/rest"
@@ -80,7 +80,7 @@ def test_a_401_has_a_hint_of_its_own() -> None:
 def test_what_is_not_githubs_is_no_refusal(status: int, data: Any) -> None:
     """A proxy's 404 must not read as "that runner is gone"."""
     error = error_for(status, data)
-    assert type(error) is errors.ProtocolError
+    assert error.__class__ is errors.ProtocolError
     assert error.in_doubt
     assert "not JSON but text/html" in str(error)
     assert "which proxy answers" in str(error)
@@ -191,7 +191,7 @@ class TestRateLimits:
 
     def test_a_refusal_with_budget_left_is_no_limit(self) -> None:
         error = error_for(403, {"message": "Resource not accessible by integration"}, {"X-RateLimit-Remaining": "4711"})
-        assert type(error) is errors.Forbidden
+        assert error.__class__ is errors.Forbidden
 
     def test_the_hint_tells_the_time(self) -> None:
         assert error_for(429, MESSAGE, {"Retry-After": "60"}).hint == "wait until 2027-01-15T08:01:00Z"
