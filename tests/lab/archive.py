@@ -49,7 +49,7 @@ def hub_answers(client: docker.DockerClient | None, release: str = "13") -> bool
     try:
         if client is None:
             return requests.get("https://registry-1.docker.io/v2/", timeout=5).status_code in (200, 401)
-        client.api.inspect_distribution(hub_image(release))
+        client.images.get_registry_data(hub_image(release))
     except (docker.errors.DockerException, requests.RequestException):
         return False
     return True

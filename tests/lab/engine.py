@@ -125,7 +125,7 @@ def _answering(facts: Facts) -> Diagnosis:
             Verdict.WRONG,
             f"The engine at {facts.endpoint} runs rootless; a host with systemd and an engine of its own does not "
             "start in it.",
-            "use the system's engine: sudo systemctl start docker && docker context use default (and unset DOCKER_HOST)",
+            "use the system's engine: sudo systemctl start docker && docker context use default; unset DOCKER_HOST",
         )
     if info.get("OSType", "linux") != "linux":
         return Diagnosis(
@@ -248,19 +248,18 @@ def _real_client(command: str | None) -> str:
 
 
 def _endpoint(environ: Mapping[str, str]) -> tuple[str, str]:
-    """The engine's address and what it was set by, in the order in which Docker's own client looks."""
-    if environ.get("DOCKER_HOST"):
-        return environ["DOCKER_HOST"], "DOCKER_HOST"
+    """The engine's address and what it was set by, in the order in which Docker's own command looks."""
+    host = environ.get("DOCKER_HOST", "")
     try:
-        name = environ.get("DOCKER_CONTEXT") or ContextAPI.get_current_context().Name
+        name = environ.get("DOCKER_CONTEXT") or ("default" if host else ContextAPI.get_current_context().Name)
         if name == "default":
-            return DEFAULT_ENDPOINT, ""
-        context = ContextAPI.get_context(name)
+            return (host, "DOCKER_HOST") if host else (DEFAULT_ENDPOINT, "")
+        address = getattr(ContextAPI.get_context(name), "Host", None)  # None is what an unknown name gives
     except (docker.errors.DockerException, ValueError) as error:
         return DEFAULT_ENDPOINT, f"A context of Docker that cannot be read ({error})"
-    if context is None:
+    if not address:
         return DEFAULT_ENDPOINT, f"The context {name!r} of Docker, which does not exist,"
-    return str(context.Host), f"The context {name!r} of Docker"
+    return str(address), f"The context {name!r} of Docker"
 
 
 def _knock(endpoint: str) -> tuple[Answer, str]:
@@ -310,7 +309,9 @@ def ensure(narrate: Narrate = print) -> docker.DockerClient:
         packages = _packages() if diagnosis.verdict is Verdict.INSTALL else []
         plan = f"apt-get install {' '.join(packages)}, and start it" if packages else "start it"
         if sys.stdin.isatty() and input(f"{plan}? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise Problem(f"{diagnosis.says} You did not want: {plan}.", "start a Docker Engine yourself, then try again")
+            raise Problem(
+                f"{diagnosis.says} You did not want: {plan}.", "start a Docker Engine yourself, then try again"
+            )
         narrate(f"  {plan} …")
         if packages:
             apt_get("install", "--yes", "--no-install-recommends", *packages)

@@ -76,12 +76,14 @@ class Host:
         container: what it is outside.
         key: the SSH key that may log in as `admin` and `root`.
         known_hosts: the host's public keys, for SSH's strict checking.
+        sockets: a folder with a short path for SSH's shared connections: below a checkout it may be too long for one.
     """
 
     name: str
     container: Container
     key: Path
     known_hosts: Path
+    sockets: Path
 
     def exec(
         self,
@@ -109,12 +111,13 @@ class Host:
             environment=dict(environment or {}),
             demux=True,
         )
-        out, err = ((part or b"").decode(errors="replace") for part in done.output)
+        channels: Any = done.output  # with demux: both, each of them bytes or None
+        out, err = ((part or b"").decode(errors="replace") for part in channels)
         if check and done.exit_code:
             raise Problem(
                 f"On {self.name}, `{' '.join(command)}` ended with {done.exit_code}:\n{(out + err).strip()[-3000:]}"
             )
-        return Result(int(done.exit_code), out, err)
+        return Result(done.exit_code or 0, out, err)
 
     def docker(self, *words: str, timeout: float = 120) -> str:
         """Run the docker command of the host's own engine and return what it said.
@@ -199,6 +202,7 @@ class Host:
             "ansible_user": USER,
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.known_hosts} -o IdentitiesOnly=yes",
+            "ansible_control_path_dir": str(self.sockets),
         }
 
     def ssh_command(self) -> Sequence[str]:

@@ -27,7 +27,7 @@ import docker.errors
 from tests.lab import archive
 from tests.lab.common import CHECKOUT, IMAGE_LABEL, Narrate, Problem
 
-RECIPES = Path(__file__).resolve().parent / "images"
+RECIPES = Path(__file__).resolve().parent / "recipes"
 DOUBLES = CHECKOUT / "tests" / "doubles"
 REPOSITORY = "ghr-lab"
 RELEASES = tuple(archive.CODENAMES)
@@ -227,7 +227,7 @@ class Images:
         count = 0
         images = self._client.images.list(filters={"label": IMAGE_LABEL})
         for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True):
-            for name in image.tags or [image.id]:
+            for name in image.tags or [str(image.id)]:
                 try:
                     self._client.images.remove(name)
                     count += 1

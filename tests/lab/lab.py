@@ -10,9 +10,12 @@ reached from outside. Only ports on this machine's loopback lead in.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import socket
+import stat
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,12 +147,13 @@ class Lab:
 
     def host(self, name: str, release: str = "13") -> Host:
         """A host; it is made and booted unless it is there. It trusts the lab's authority."""
-        self.authority  # noqa: B018  (makes the folder)
+        certificate = File(self.authority.certificate)
         key = self.folder / "ssh.key"
         public = ssh_key(key)
         known_hosts = self.folder / f"known_hosts.{name}"
+        sockets = self._sockets()
         try:
-            return Host(name, self.container(name), key, known_hosts)
+            return Host(name, self.container(name), key, known_hosts, sockets)
         except docker.errors.NotFound:
             pass
         image = self.images.host(release)
@@ -159,12 +163,12 @@ class Lab:
         made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
         login = {"authorized_keys": File(f"{public}\n".encode(), 0o600)}
         files = [
-            ("/usr/local/share/ca-certificates", {"lab.crt": File(self.authority.certificate)}, 0),
+            ("/usr/local/share/ca-certificates", {"lab.crt": certificate}, 0),
             ("/root/.ssh", login, 0),
             ("/home/admin/.ssh", login, 1000),
         ]
         container = self._start(name, image, name, ["22/tcp"], files, **made)
-        host = Host(name, container, key, known_hosts)
+        host = Host(name, container, key, known_hosts, sockets)
         host.wait_ready()
         host.exec("update-ca-certificates")
         host.learn_keys()
@@ -185,8 +189,8 @@ class Lab:
         return self.client.containers.get(f"{self.prefix}-{name}")
 
     def down(self) -> list[str]:
-        """Remove all that has the lab's label, and its folder; return what there was. Works on half a lab, and twice."""
-        label = {"label": f"{LAB_LABEL}={self.prefix}"}
+        """Remove all that has the label, and the folders; return what there was. Works on half a lab, and twice."""
+        label: dict[str, Any] = {"label": f"{LAB_LABEL}={self.prefix}"}
         gone = []
         for container in self.client.containers.list(all=True, filters=label, ignore_removed=True):
             _unless_gone(container.remove, force=True, v=True)
@@ -200,10 +204,24 @@ class Lab:
         for image in self.client.images.list(filters=label):
             _unless_gone(self.client.images.remove, image.id, force=True)
             gone.append(f"image {', '.join(image.tags) or image.id}")
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-            gone.append(f"folder {self.folder}")
+        for folder in (self.folder, self._sockets_path):
+            if folder.exists():
+                shutil.rmtree(folder)
+                gone.append(f"folder {folder}")
         return gone
+
+    @property
+    def _sockets_path(self) -> Path:
+        return Path(tempfile.gettempdir()) / f"{self.prefix}-{os.getuid()}"
+
+    def _sockets(self) -> Path:
+        """The folder for SSH's shared connections. It lies where everybody may write: it has to be ours alone."""
+        path = self._sockets_path
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise Problem(f"{path} is not a folder of yours alone.", f"rm -rf {path}")
+        return path
 
     # -- how it is made -----------------------------------------------------------------------------------------------
 
@@ -231,9 +249,7 @@ class Lab:
             self.client.networks.create(name, driver="bridge", labels=self._labels)
         return name
 
-    def _server(
-        self, name: str, alias: str, image: str, ports: list[str], command: list[str] | None = None
-    ) -> None:
+    def _server(self, name: str, alias: str, image: str, ports: list[str], command: list[str] | None = None) -> None:
         """Start a TLS server under a name of its own, unless it runs."""
         try:
             container = self.container(name)

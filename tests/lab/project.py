@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,6 @@ def user_environment(environ: Mapping[str, str], home: Path, tools: Path = TOOLS
         # The default, but for the system's folder, in which there may be another version of this collection.
         "ANSIBLE_COLLECTIONS_PATH": str(home / ".ansible" / "collections"),
         "ANSIBLE_NOCOLOR": "1",
-        "LC_ALL": "C.UTF-8",
     }
 
 
@@ -128,7 +128,7 @@ class Project:
         Args:
             command: its words; the first one is found among the environment's programs.
             loud: pass its output on, line by line.
-            timeout: seconds.
+            timeout: seconds; then it is killed (exit code -9).
         """
         with subprocess.Popen(
             list(command),
@@ -140,13 +140,16 @@ class Project:
             text=True,
             errors="replace",
         ) as process:
+            limit = threading.Timer(timeout, process.kill)
+            limit.start()
             lines = []
             assert process.stdout is not None
             for line in process.stdout:
                 lines.append(line)
                 if loud:
                     self._narrate(line.rstrip())
-            process.wait(timeout)
+            process.wait()
+            limit.cancel()
         output = "".join(lines)
         return Result(process.returncode, output, recaps(output))
 
