@@ -197,6 +197,15 @@ class Images:
         )
         return self.build(recipe)
 
+    def demo(self) -> list[str]:
+        """All that the demo needs; their tags."""
+        return [self.host(NEWEST), self.github(), self.registry(), self.runner()]
+
+    def all(self) -> list[str]:
+        """All there are; their tags."""
+        hosts = [self.host(release) for release in RELEASES]
+        return [*hosts, self.github(), self.registry(), *(self.runner(layout) for layout in LAYOUTS)]
+
     def build(self, recipe: Recipe, labels: Mapping[str, str] | None = None) -> str:
         """Make an image if it is not there, and return its tag.
 
