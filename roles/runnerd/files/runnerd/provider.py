@@ -201,8 +201,10 @@ class ComposeProvider:
         """Split `2026-11-21T10:00:00.123456789Z text`."""
         stamp, _space, text = line.decode("utf-8", "replace").rstrip("\r").partition(" ")
         now = self._clock.now()
+        whole, _dot, fraction = stamp.rstrip("Z").partition(".")
         try:
-            said = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+            said = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+            said += float(f"0.{fraction or 0}")
         except ValueError:
             return now, f"{stamp} {text}"
         return min(now - (self._clock.wall() - said), now), text
@@ -231,10 +233,10 @@ class ComposeProvider:
             client.start(machine_id)
         except docker.errors.APIError as exc:
             # Docker answered: it did not start.
-            stream.close()
+            _close(stream)
             raise ProviderError(f"the container could not be started: {_first_line(exc)}") from exc
         except (docker.errors.DockerException, requests.RequestException):
-            stream.close()
+            _close(stream)
             return Delivery.UNKNOWN
         try:
             raw: socket.socket = stream._sock  # the SDK hands out a read-only file object over the socket
@@ -244,7 +246,7 @@ class ComposeProvider:
         except OSError:
             return Delivery.UNKNOWN
         finally:
-            stream.close()
+            _close(stream)
         return Delivery.SENT
 
     def stop(self, machine_id: str) -> None:
@@ -307,6 +309,12 @@ class ComposeProvider:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise ProviderError(said[-1] if said else f"docker compose {arguments[0]} failed")
         return done.stdout
+
+
+def _close(stream: Any) -> None:
+    """Close an attached stream by the response that the SDK read it from, which would complain of a closed file."""
+    response = getattr(stream, "_response", None)
+    (stream if response is None else response).close()
 
 
 def _first_line(exc: BaseException) -> str:
