@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: E402 (Ansible wants the documentation before the imports)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: small_files
+short_description: Keep many small text files in a folder, in one step
+version_added: 0.1.0
+author: The ephemeral.github_runners authors (@ephemeral)
+description:
+  - Writes text files below a folder where they are missing or differ, and leaves all others alone.
+  - Unlike M(ansible.builtin.copy), which needs two steps on the host for every file of a folder (measured over SSH,
+    22 files, nothing to change, 19 to 23 seconds), all files go in one.
+  - A building block of the role P(ephemeral.github_runners.runnerd#role).
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and says what it would change.
+  diff_mode:
+    support: full
+    description: Returns what changed in each file.
+  idempotent:
+    support: full
+    description: A second run with the same options changes nothing.
+options:
+  path:
+    description: The folder. It is made if it is not there, with those above it.
+    type: path
+    required: true
+  files:
+    description: The content of each file, by its path relative to O(path).
+    type: dict
+    required: true
+  mode:
+    description: The files' permissions, octal. Who may read them may also enter the folders.
+    type: str
+    default: "0644"
+"""
+
+EXAMPLES = r"""
+- name: Keep two files
+  ephemeral.github_runners.small_files:
+    path: /usr/local/lib/example
+    files:
+      one.py: "print(1)\n"
+      package/__init__.py: ""
+"""
+
+RETURN = r"""
+written:
+  description: The files that were written, or would be.
+  type: list
+  elements: str
+  returned: success
+  sample: [one.py]
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def before(path: Path) -> str | None:
+    """The content of a file; None if there is none, or no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def folders(root: Path, names: list[str]) -> list[Path]:
+    """The folder and all those in it that the files need, outermost first."""
+    inside = {parent for name in names for parent in PurePosixPath(name).parents}
+    return sorted(root / folder for folder in inside | {PurePosixPath(".")})
+
+
+def write(module: AnsibleModule, path: Path, content: str, mode: int) -> None:
+    """Put a whole file in its place in one step."""
+    descriptor, fresh = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+    os.chmod(fresh, mode)
+    module.atomic_move(fresh, str(path))
+    os.chmod(path, mode)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "files": {"type": "dict", "required": True},
+            "mode": {"type": "str", "default": "0644"},
+        },
+        supports_check_mode=True,
+    )
+    root, files = Path(module.params["path"]), module.params["files"]
+    module.params["files"] = sorted(files)  # Ansible shows the parameters at -vvv: names tell enough there
+    try:
+        mode = int(module.params["mode"], 8)
+    except ValueError:
+        module.fail_json(msg=f"mode = {module.params['mode']}: not octal. Do: write it as '0644'")
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            module.fail_json(msg=f"files = {name}: not below {root}. Do: write a relative path without ..")
+
+    differing = {name: before(root / name) for name in files}
+    differing = {
+        name: text
+        for name, text in differing.items()
+        if text != files[name] or stat.S_IMODE((root / name).stat().st_mode) != mode
+    }
+    if differing and not module.check_mode:
+        for folder in folders(root, list(files)):
+            folder.mkdir(parents=True, exist_ok=True)
+            os.chmod(folder, mode | (mode & 0o444) >> 2)
+        for name in differing:
+            write(module, root / name, files[name], mode)
+    header = [(name, text or "", files[name]) for name, text in differing.items()]
+    module.exit_json(
+        changed=bool(differing),
+        written=sorted(differing),
+        diff=[
+            {"before_header": str(root / name), "after_header": str(root / name), "before": old, "after": new}
+            for name, old, new in header
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
