@@ -38,11 +38,13 @@ USER_AGENT = "ephemeral.github_runners"  # GitHub refuses requests without one
 REPEATABLE = ("GET", "PUT", "DELETE")  # twice is the same as once; a POST may make two runners
 BACKOFF = 0.5  # seconds before the first retry; doubled each time, give or take a half
 LONGEST_PAUSE = 5.0  # seconds; what takes longer is the caller's to wait for
-IDLE_CONNECTION = (
-    50.0  # seconds; servers and firewalls drop idle connections, and a POST on one is in doubt for nothing
-)
+# Seconds. Servers and firewalls drop idle connections, and a POST on one that is dead would be in doubt for nothing.
+IDLE_CONNECTION = 50.0
 REDIRECTS = (301, 302, 303, 307, 308)
 REDIRECTIONS = 5  # in a row
+# Names of exceptions of urllib3 and ssl: what happens before a request is written, and after. All else is unknown.
+NEVER_SENT = {"NewConnectionError", "ConnectTimeoutError", "SSLCertVerificationError", "CertificateError"}
+SURELY_SENT = {"ReadTimeoutError", "IncompleteRead", "ChunkedEncodingError"}
 PAGE_SIZE = 100  # GitHub's maximum
 READINGS = 3  # of a list that changes while it is read
 
@@ -357,21 +359,18 @@ def _unreachable(call: Call, exc: BaseException) -> Unreachable:
     """The error for a request that got no answer; it keeps the words of `exc` and nothing else of it."""
     causes = [exc]  # requests and urllib3 wrap one exception in another; the list grows while it is walked
     for cause in causes:
-        inner = (*cause.args, getattr(cause, "reason", None), cause.__cause__)
+        inner = (*cause.args, getattr(cause, "reason", None))
         causes += [each for each in inner if isinstance(each, BaseException) and each not in causes]
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
-    words = re.sub(r"<[^>]*>: ", "", str(causes[-1])) or type(causes[-1]).__name__
+    words = re.sub(r"^(<[^>]*>|\w+\(host=.*?\)): ", "", str(causes[-1])) or type(causes[-1]).__name__
     sent = None
-    if (
-        kinds & {"NewConnectionError", "ConnectTimeoutError", "SSLCertVerificationError"}
-        or "Tunnel connection" in words
-    ):
+    if kinds & NEVER_SENT or "Tunnel connection" in words:
         sent = False
-    elif kinds & {"ReadTimeoutError", "IncompleteRead", "ChunkedEncodingError"}:
+    elif kinds & SURELY_SENT:
         sent = True
     host = urlsplit(call.url).netloc
     hint = f"see whether {host} can be reached from here (name, network, firewall, HTTPS_PROXY)"
     if "SSLError" in kinds:
-        hint = f"set ca_file to the authority that vouches for {host}, or for the proxy in between"
+        hint = f"see whether {host} is right; if so, set ca_file to who vouches for it, or for the proxy in between"
     message = f"no answer from {host}: {one_line(words, 200)}"
     return Unreachable(call.action, sent=sent, message=message, url=call.url, hint=hint)

@@ -131,7 +131,8 @@ class Unreachable(GitHubError):
     """No answer at all.
 
     Attributes:
-        sent: False: the request never left; True: it did; None: nobody knows.
+        sent: False: the request never left, whatever else went wrong; True: it did, as far as one can tell; None:
+            nobody knows.
     """
 
     transient = True

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -29,7 +29,7 @@ NOW = 1_800_000_000.0  # what the client's clock shows, epoch seconds
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the server saw it; `body` is its JSON."""
+    """A request as the server saw it; `body` is its JSON, what is twice in the `query` is there with a comma."""
 
     method: str
     path: str
@@ -131,7 +131,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 Request(
                     self.command,
                     parts.path,
-                    dict(parse_qsl(parts.query)),
+                    {key: ",".join(values) for key, values in parse_qs(parts.query).items()},
                     self.headers,
                     json.loads(raw) if raw else None,
                     self.client_address,

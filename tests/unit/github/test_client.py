@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import traceback
 from collections.abc import Callable
@@ -275,7 +276,7 @@ class TestNoAnswer:
 
     def test_silence(self, server: Server, make_client: MakeClient) -> None:
         server.tell(Silence())
-        with pytest.raises(errors.Unreachable, match="timed out") as caught:
+        with pytest.raises(errors.Unreachable, match=r"timed out.*0\.2") as caught:
             make_client(timeout=0.2).post("/x", action="try")
         assert caught.value.sent is True
         assert server.arrived.wait(60)
@@ -491,25 +492,37 @@ class TestTLS:
         return trustme.CA()
 
     @pytest.fixture
-    def tls_server(self, authority: trustme.CA, start_server: Callable[..., Server]) -> Server:
-        import ssl
+    def start_tls(self, authority: trustme.CA, start_server: Callable[..., Server]) -> Callable[[str], Server]:
+        def start(name: str) -> Server:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert(name).configure_cert(context)
+            return start_server(context)
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-        return start_server(context)
+        return start
 
-    def test_ca_file(self, authority: trustme.CA, tls_server: Server, make_client: MakeClient, tmp_path: Path) -> None:
+    @pytest.fixture
+    def ca_file(self, authority: trustme.CA, tmp_path: Path) -> str:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        tls_server.tell(OK)
-        assert make_client(tls_server.url, ca_file=str(tmp_path / "ca.pem")).get("/x", action="try").data == {
-            "ok": True
-        }
+        return str(tmp_path / "ca.pem")
 
-    def test_unknown_authority(self, tls_server: Server, make_client: MakeClient) -> None:
-        with pytest.raises(errors.Unreachable, match=r"certificate verify failed.*Do: set ca_file") as caught:
-            make_client(tls_server.url).post("/x", action="try")
+    def test_ca_file(self, start_tls: Callable[[str], Server], make_client: MakeClient, ca_file: str) -> None:
+        server = start_tls("127.0.0.1")
+        server.tell(OK)
+        assert make_client(server.url, ca_file=ca_file).get("/x", action="try").data == {"ok": True}
+
+    def test_unknown_authority(self, start_tls: Callable[[str], Server], make_client: MakeClient) -> None:
+        server = start_tls("127.0.0.1")
+        with pytest.raises(errors.Unreachable, match=r"certificate verify failed.*set ca_file") as caught:
+            make_client(server.url).post("/x", action="try")
         assert caught.value.sent is False
-        assert tls_server.requests == []
+        assert server.requests == []
+
+    def test_another_name(self, start_tls: Callable[[str], Server], make_client: MakeClient, ca_file: str) -> None:
+        server = start_tls("127.0.0.2")
+        with pytest.raises(errors.Unreachable, match=r"127\.0\.0\.2|not valid for '127\.0\.0\.1'") as caught:
+            make_client(server.url, ca_file=ca_file).post("/x", action="try")
+        assert caught.value.sent is False
+        assert server.requests == []
 
     def test_bad_ca_file(self, make_client: MakeClient, tmp_path: Path) -> None:
         (tmp_path / "no.pem").write_text("hello\n")

@@ -147,6 +147,7 @@ class TestRateLimits:
     def test_retry_after_seconds(self, status: int) -> None:
         headers = {"Retry-After": "37", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 900)}
         assert retry_at(status, headers) == 37
+        assert retry_at(status, {"Retry-After": "37", "X-RateLimit-Remaining": "4711"}) == 37
         assert error_for(status, MESSAGE, headers).retry_after == 37
 
     def test_retry_after_date(self) -> None:

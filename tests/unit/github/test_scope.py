@@ -139,7 +139,12 @@ def test_another_github_is_named() -> None:
         Scope.parse("https://github.com/octo", GHES)
 
 
-@given(SCOPES, st.sampled_from([GITHUB, GHES, GHE_COM, "http://127.0.0.1:8080", "https://[::1]:8443/api/v3"]))
+@given(
+    SCOPES,
+    st.sampled_from(
+        [GITHUB, GHES, GHE_COM, "http://127.0.0.1:8080", "https://[::1]:8443/api/v3", "https://front.corp/ghes/api/v3"]
+    ),
+)
 def test_text_and_url_lead_back(parts: tuple[str, str, str], api_url: str) -> None:
     scope = Scope(*parts, api_url)
     assert Scope.parse(str(scope), api_url) == scope
@@ -175,6 +180,7 @@ def test_no_text_makes_another_path(text: str, before: str) -> None:
         ("https://ghes.corp/api/v3/", "https://ghes.corp"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("https://api.corp/api/v3", "https://api.corp"),
+        ("https://front.corp/ghes/api/v3", "https://front.corp/ghes"),
     ],
 )
 def test_web_url(api_url: str, web: str) -> None:
