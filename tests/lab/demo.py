@@ -255,7 +255,7 @@ def _tell(demo: Demo) -> None:
     story.say(f"  {inventory.name}")
     story.say("".join(f"    {line}\n" for line in inventory.read_text().splitlines()))
     story.say(f"  group_vars/{GROUP}.yml")
-    shown = {**variables, f"{ROLE}_token": "ghp_… (your own belongs into a vault)"}
+    shown = {**variables, f"{ROLE}_token": "ghp_…"}
     story.say("".join(f"    {name}: {value}\n" for name, value in shown.items()))
 
     story.step("Deploy: Docker, the runners, the service; until GitHub says that all three are online")

@@ -66,16 +66,15 @@ def python() -> Check:
 def venv() -> Check:
     """Can a virtual environment be made? Debian and Ubuntu have that in a package of its own."""
     good = all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
-    return Check("venv", good, "there" if good else "the module ensurepip is missing", "" if good else
-                 "install the package python3-venv")  # fmt: skip
+    says = "there" if good else "the module ensurepip is missing"
+    return Check("venv", good, says, "" if good else "install the package python3-venv")
 
 
 def docker_engine(facts: engine.Facts) -> Check:
     """The engine; one that `make demo` would install or start by itself is no fault."""
     diagnosis = engine.diagnose(facts)
     if diagnosis.verdict in (engine.Verdict.INSTALL, engine.Verdict.START):
-        return Check("engine", True, f"{diagnosis.says} `make demo` will {diagnosis.verdict.value}.".replace(
-            "is installed: ", ""))  # fmt: skip
+        return Check("engine", True, f"{diagnosis.says} `make demo` will {diagnosis.verdict.value}.")
     return Check("engine", diagnosis.verdict is engine.Verdict.OK, diagnosis.says, diagnosis.do)
 
 

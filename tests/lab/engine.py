@@ -47,16 +47,16 @@ class Answer(Enum):
 
     OK = "it answers"
     ABSENT = "there is no socket"
-    REFUSED = "nothing listens"
-    PERMISSION = "permission denied"
-    SILENT = "no sensible answer"
+    REFUSED = "nothing listens there"
+    PERMISSION = "you may not use it (permission denied)"
+    SILENT = "it gives no sensible answer"
 
 
 class Verdict(Enum):
     """What follows."""
 
     OK = "use it"
-    START = "it is installed: start it"
+    START = "start it"
     INSTALL = "install and start it"
     WRONG = "a person has to act"
 
@@ -156,8 +156,8 @@ def _not_answering(facts: Facts) -> Diagnosis:
     if facts.configured_by:
         return Diagnosis(
             Verdict.WRONG,
-            f"{facts.configured_by} says that the Docker Engine is at {facts.endpoint}, but {facts.answer.value} there"
-            f"{f' ({facts.detail})' if facts.detail else ''}.",
+            f"{facts.configured_by} says that the Docker Engine is at {facts.endpoint}, but {facts.answer.value}"
+            f"{f': {facts.detail}' if facts.answer is Answer.SILENT else ''}.",
             "start that engine, or go back to the default one: unset DOCKER_HOST DOCKER_CONTEXT; "
             "docker context use default",
         )

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from tests.lab.common import CHECKOUT, Narrate, Problem
+from tests.lab.keys import write_private
 
 COLLECTION = "ephemeral.github_runners"
 #: Where the commands of the project's environment are.
@@ -177,22 +178,17 @@ class Project:
         return self._must("ansible-playbook", f"{COLLECTION}.init", "-e", f"dest={self.folder}")
 
     def write_inventory(self, group: str, hosts: Mapping[str, Mapping[str, str | int]]) -> Path:
-        """Write `inventory.ini`: one group, its hosts and how they are reached."""
-        lines = [f"[{group}]"]
-        for name, variables in hosts.items():
-            lines.append(" ".join([name, *(f"{key}={_quoted(value)}" for key, value in variables.items())]))
+        """Edit `inventory.ini`: these hosts are the group, and this is how they are reached."""
         path = self.folder / "inventory.ini"
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text(with_hosts(path.read_text() if path.exists() else "", group, hosts))
         return path
 
     def set_variables(self, group: str, **variables: Any) -> Path:
-        """Change some of the group's variables, and leave the others; None takes one out."""
+        """Edit the group's variables: change some, leave the others; None takes one out."""
         path = self.folder / "group_vars" / f"{group}.yml"
         path.parent.mkdir(exist_ok=True)
-        found = yaml.safe_load(path.read_text()) if path.exists() else None
-        merged = {**(found or {}), **variables}
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            yaml.safe_dump({name: value for name, value in merged.items() if value is not None}, file, sort_keys=False)
+        text = with_variables(path.read_text() if path.exists() else "", variables)
+        write_private(path, text.encode())  # there is a token in it
         return path
 
     def playbook(self, name: str, *options: str, loud: bool = False, timeout: float = 1800) -> Result:
@@ -202,7 +198,33 @@ class Project:
         )
 
 
-def _quoted(value: str | int) -> str:
-    """A value in an INI inventory; one with spaces has to be quoted."""
-    text = str(value)
-    return f"'{text}'" if " " in text else text
+def with_hosts(text: str, group: str, hosts: Mapping[str, Mapping[str, str | int]]) -> str:
+    """The text of an INI inventory with other hosts in one group; all else, comments too, stays as it is."""
+
+    def quoted(value: str | int) -> str:
+        return f"'{value}'" if " " in str(value) else str(value)
+
+    entries = [
+        " ".join([name, *(f"{key}={quoted(value)}" for key, value in how.items())]) for name, how in hosts.items()
+    ]
+    lines, inside = [], False
+    for line in text.splitlines():
+        if line.startswith("["):
+            inside = line.strip() == f"[{group}]"
+        if not inside or not line or line.startswith(("[", "#", ";")):
+            lines.append(line)
+    if f"[{group}]" not in lines:
+        lines.append(f"[{group}]")
+    place = lines.index(f"[{group}]") + 1
+    return "\n".join([*lines[:place], *entries, *lines[place:]]) + "\n"
+
+
+def with_variables(text: str, changes: Mapping[str, Any]) -> str:
+    """The text of a YAML file with other values for some of its top keys (None: without it); comments stay."""
+    for name, value in changes.items():
+        new = "" if value is None else yaml.safe_dump({name: value}, sort_keys=False, width=1000)
+        text = text if text.endswith("\n") or not text else f"{text}\n"
+        old = re.search(rf"^{re.escape(name)}:.*\n(?:[ -].*\n)*", text, re.MULTILINE)
+        start, end = old.span() if old else (len(text), len(text))
+        text = text[:start] + new + text[end:]
+    return text

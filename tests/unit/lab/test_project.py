@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.lab.project import Project, Recap, recaps, user_environment
+from tests.lab.project import Project, Recap, recaps, user_environment, with_hosts, with_variables
 
 OUTPUT = """
 TASK [Something about PLAY RECAP] ***
@@ -82,3 +82,19 @@ def test_an_inventory_is_one_that_ansible_reads(tmp_path: Path) -> None:
     assert result.rc == 0, result.output
     hosts = yaml.safe_load(result.output)["all"]["children"]["servers"]["hosts"]
     assert hosts == {"runner-01": {"ansible_port": 22, "ansible_ssh_common_args": "-o A=b -o C=d"}}
+
+
+def test_hosts_are_edited_and_all_else_stays() -> None:
+    text = "# mine\n\n[web]\nw1\n\n[runners]\n# here\nold ansible_host=1\n\n[runners:vars]\nansible_pipelining=true\n"
+    assert with_hosts(text, "runners", {"new": {"ansible_port": 22}, "other": {}}) == (
+        "# mine\n\n[web]\nw1\n\n[runners]\nnew ansible_port=22\nother\n# here\n\n"
+        "[runners:vars]\nansible_pipelining=true\n"
+    )
+    assert with_hosts("", "runners", {"new": {}}) == "[runners]\nnew\n"
+
+
+def test_variables_are_edited_and_comments_stay() -> None:
+    text = "---\n# why\ncount: 2  # two\nlabels:\n  - a\n- b\n# end\ncounter: 1"
+    edited = with_variables(text, {"count": 5, "labels": ["c"], "token": "t", "counter": None})
+    assert edited == "---\n# why\ncount: 5\nlabels:\n- c\n# end\ntoken: t\n"
+    assert yaml.safe_load(with_variables(edited, {"count": "{{ 'x' }}"}))["count"] == "{{ 'x' }}"
