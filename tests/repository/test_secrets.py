@@ -19,7 +19,8 @@ SECRET = re.compile(
     r"(?i)(?:token|credential|password|passphrase|private_key|jit_?config|secret)s?(?![\w]*(?:_path|_file|_name|_url))"
 )
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+#: A quoted name of a file or folder in an expression. Other quoted words may be keys: pool['token'].
+_FILE = re.compile(r"'[^']*[./][^']*'|\"[^\"]*[./][^\"]*\"")
 #: Keywords whose words never reach the output, or that are no values.
 _QUIET = {
     "name",
@@ -41,13 +42,13 @@ _BARE = {"var", "that"}
 
 
 def expressions(node: Any, bare: bool = False) -> list[str]:
-    """The Jinja expressions in a value, without what is quoted in them (file names, keys)."""
+    """The Jinja expressions in a value, without the names of files in them."""
     if isinstance(node, dict):
         return [found for key, value in node.items() for found in expressions(value, bare or key in _BARE)]
     if isinstance(node, list):
         return [found for value in node for found in expressions(value, bare)]
     if isinstance(node, str):
-        return [_QUOTED.sub("", found) for found in ([node] if bare else _TEMPLATE.findall(node))]
+        return [_FILE.sub("", found) for found in ([node] if bare else _TEMPLATE.findall(node))]
     return []
 
 
@@ -81,6 +82,8 @@ def shows_a_secret(task: Task) -> str | None:
         ("- block:\n    - a.b.copy:\n        content: '{{ role_token }}'", "no_log"),
         ("- a.b.copy:\n    src: credentials.json", None),
         ("- a.b.copy:\n    dest: \"{{ folder ~ '/credentials.json' }}\"", None),
+        ("- a.b.copy:\n    content: \"{{ pool['token'] }}\"", "no_log"),
+        ("- a.b.copy:\n    content: \"{{ lookup('a.b.env', 'GITHUB_TOKEN') }}\"", "no_log"),
         ("- a.b.debug:\n    var: role_credentials", "no_log"),
         ("- a.b.debug:\n    msg: x\n  loop: '{{ role_credentials }}'", "no_log"),
         ("- a.b.set_fact:\n    x: '{{ role_token }}'\n  no_log: true", "fact"),
