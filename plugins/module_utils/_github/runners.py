@@ -23,8 +23,7 @@ T = TypeVar("T")
 PERMISSIONS = {
     "repo": "the repository permission 'Administration: write' (a classic token: scope 'repo', of an administrator)",
     "org": "the organization permission 'Self-hosted runners: write' (a classic token: scope 'admin:org', of an owner)",
-    "enterprise": "a classic token with the scope 'manage_runners:enterprise', of an enterprise owner; "
-    "fine-grained tokens and apps cannot",
+    "enterprise": "the scope 'manage_runners:enterprise' (a classic token, of an owner; no other kind can)",
 }
 
 
@@ -158,7 +157,7 @@ class Runners:
         response = self._client.post(
             f"{self._path}/generate-jitconfig",
             action=action,
-            hints=self._hints,
+            hints={**self._hints, 404: f"see whether the runner group {group_id} is still there; {self._hints[404]}"},
             json={"name": name, "labels": [*labels], "runner_group_id": group_id, "work_folder": work_folder},
         )
         return parse(

@@ -56,6 +56,7 @@ class Cut:
     reset: bool = False
 
 
+@dataclass
 class Silence:
     """Say nothing until the test is over."""
 

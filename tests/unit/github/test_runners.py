@@ -257,6 +257,11 @@ class TestJitConfig:
             runners.generate_jit_config("runner-7", ["x"], 1)
         assert not caught.value.in_doubt
 
+    def test_a_group_that_is_gone(self, server: Server, runners: Runners) -> None:
+        server.tell(NOT_FOUND)
+        with pytest.raises(errors.NotFound, match=r"Do: see whether the runner group 77 is still there; see whether"):
+            runners.generate_jit_config("runner-7", ["x"], 77)
+
     @pytest.mark.parametrize("fault", [Cut(), Answer(500), Answer(201, BLOB[:9])])
     def test_a_lost_answer_is_in_doubt_and_asked_once(
         self, server: Server, runners: Runners, fault: Answer | Cut
