@@ -37,6 +37,7 @@ def test_the_landmarks_of_one_job() -> None:
     )
     assert output == Output(
         readable=True,
+        last_words="Current runner version: '2.336.0'",
         listening_at=3.0,
         job="build (3.12)",
         job_detail="acme/app run 17",
@@ -56,7 +57,7 @@ def test_the_landmarks_of_one_job() -> None:
     ],
 )
 def test_other_lines_are_no_landmarks(line: str) -> None:
-    assert after(line) == Output(readable=True)
+    assert after(line) == Output(readable=True, last_words=line.strip())
 
 
 def test_a_deleted_registration_and_a_refused_version_are_heard() -> None:

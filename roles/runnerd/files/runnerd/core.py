@@ -262,7 +262,9 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
     if state == "starting":
         late = started + limits.registration
         if limits.registration and now >= late:
-            return _stop(view, Outcome.NEVER_ONLINE, f"not online after {limits.registration:.0f} s", state)
+            words = f"; its last words: {output.last_words}" if output.last_words else ""
+            reason = f"not online after {limits.registration:.0f} s{words}"
+            return _stop(view, Outcome.NEVER_ONLINE, reason, state)
         if view.leaving is Leaving.NO:
             patience = started + LISTEN_PATIENCE
             stale = LISTEN_PATIENCE if now >= patience else None
@@ -338,7 +340,8 @@ def classify(view: SlotView) -> tuple[Outcome, str]:
         return Outcome.KILLED, how
     if output.listening_at is not None or view.registration.online:
         return Outcome.ENDED_IDLE, how
-    return Outcome.NEVER_ONLINE, f"{how} before it came online"
+    words = f"; its last words: {output.last_words}" if output.last_words else ""
+    return Outcome.NEVER_ONLINE, f"{how} before it came online{words}"
 
 
 def _how_it_died(view: SlotView, gone: bool) -> str:

@@ -50,6 +50,8 @@ def heard(output: Output, line: str, now: float) -> Output:
         return replace(output, registration_deleted=True)
     if _REFUSED.search(line):
         return replace(output, version_refused=True)
+    if output.job_at is None and line.strip():
+        return replace(output, last_words=line.strip()[:200])
     return output
 
 
@@ -90,8 +92,8 @@ class Listener:
             try:
                 for said_at, line in self._provider.output(machine_id):
                     before, now = now, heard(now, line, said_at)
-                    if now != before:
-                        self._set(machine_id, now)
+                    self._set(machine_id, now)
+                    if replace(now, last_words=before.last_words) != before:
                         self._wake()
             except ProviderError:
                 self._set(machine_id, replace(self.output(machine_id), readable=False))

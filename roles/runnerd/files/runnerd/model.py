@@ -131,6 +131,7 @@ class Output:
     done_at: float | None = None
     registration_deleted: bool = False
     version_refused: bool = False
+    last_words: str = ""  # the last line before any job; says best why a runner never came online
 
 
 @dataclass(frozen=True)
