@@ -82,7 +82,14 @@ class GitHubBroker:
     def mint(self, pool: Pool, name: str) -> Minted:
         """One POST, never repeated: if the answer is lost, a registration may exist."""
         runners = self._runners(pool.scope, pool.credential)
-        config = runners.generate_jit_config(name, list(pool.labels), self._group(pool, runners), pool.work_folder)
+        group = self._group(pool, runners)
+        try:
+            config = runners.generate_jit_config(name, list(pool.labels), group, pool.work_folder)
+        except errors.NotFound:
+            # The group may have been made anew, under another id.
+            with self._lock:
+                self._groups.clear()
+            raise
         return Minted(config.runner.id, config.encoded.reveal())
 
     def delete(self, scope: str, credential: str, runner_id: int) -> str:

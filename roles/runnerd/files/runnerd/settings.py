@@ -16,7 +16,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import ScopeError
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
 from .core import scope_key
@@ -231,8 +230,8 @@ class _Judge:
         if scope:
             try:
                 scope = str(Scope.parse(scope, api_url))
-            except ScopeError as exc:
-                self.problems.append(f"{where}.scope = {json.dumps(scope)}: {exc}")
+            except ValueError as exc:  # its text is already `scope = value: why. Do: …`, or `api_url = …`
+                self.problems.append(f"{where}: {exc}")
         return Pool(
             name=self.text(data, where, "name"),
             scope=scope,
