@@ -49,7 +49,13 @@ def runner_view(github: GitHub, runner: Runner) -> dict[str, Any]:
         "status": "online" if github.online(runner) else "offline",
         "busy": runner.job is not None and runner.job.status in ("assigned", "in_progress"),
         "created_at": iso(runner.created),
-        "session": session and {"id": session.id, "remote": session.remote, "opened_at": iso(session.opened)},
+        "session": session
+        and {
+            "id": session.id,
+            "remote": session.remote,
+            "opened_at": iso(session.opened),
+            "polls": session.polls,
+        },
         "job": runner.job.id if runner.job is not None else None,
         "gone": runner.gone or None,
         "gone_at": _time(runner.gone_at or None),

@@ -17,10 +17,10 @@ from aiohttp import web
 
 from . import views
 from .access import Credential, Limiter, Refused, authenticate, authorize, credential_headers
-from .jit import KeyPool
+from .jit import KEYS
 from .settings import deprecation, latest_version
 from .state import GitHub, Runner, Scope
-from .wire import GITHUB, answer
+from .wire import FACTS, GITHUB, answer
 
 PREFIXES = ("", "/api/v3")  # api.github.com, and where GitHub Enterprise Server has it
 API_VERSIONS = ("2022-11-28", "2026-03-10")
@@ -31,7 +31,6 @@ LABEL_LENGTH = 256
 
 CREDENTIALS: web.AppKey[dict[str, Credential]] = web.AppKey("credentials", dict)
 LIMITER: web.AppKey[Limiter] = web.AppKey("limiter", Limiter)
-KEYS: web.AppKey[KeyPool] = web.AppKey("keys", KeyPool)
 PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
 
 
@@ -150,7 +149,7 @@ async def generate_jitconfig(call: Call) -> web.Response:
     labels = _labels(body["labels"])
     call.github.check_group(scope, group)
     call.request.app[LIMITER].register(scope.key, call.github.clock.now())
-    key = await asyncio.get_running_loop().run_in_executor(None, call.request.app[KEYS].take)
+    key = await asyncio.get_running_loop().run_in_executor(None, KEYS.take)
     base = call.request.app[PUBLIC_URL] or str(call.request.url.origin())
     runner, blob = call.github.register(
         scope, name=name, group_id=group, labels=labels, work_folder=work, base=base, key=key
@@ -255,7 +254,7 @@ async def get_organization(call: Call) -> web.Response:
 
 async def rate_limit(call: Call) -> web.Response:
     """GET the state of the rate limits. Costs nothing."""
-    limiter, now, who = call.request.app[LIMITER], call.github.clock.now(), call.request.get("credential") or ""
+    limiter, now, who = call.request.app[LIMITER], call.github.clock.now(), FACTS.get().credential or ""
     buckets = {name: limiter.overview(who, name, now) for name in ("core", "actions_runner_registration")}
     # Not served here, but a part of the answer.
     buckets["search"] = {"limit": 30, "used": 0, "remaining": 30, "reset": int(now) + 60}
@@ -338,8 +337,8 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
     """The aiohttp handler of an operation."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        github, limiter = request.app[GITHUB], request.app[LIMITER]
-        said = request["headers"] = {
+        github, limiter, facts = request.app[GITHUB], request.app[LIMITER], FACTS.get()
+        said = facts.headers = {
             "X-GitHub-Media-Type": "github.v3; format=json",
             "X-GitHub-Api-Version-Selected": request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0]),
         }
@@ -352,7 +351,7 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
                 raise Refused(403, message)
             credential = authenticate(request.app[CREDENTIALS], request.headers.get("Authorization"), now)
             if credential is not None:
-                who = request["credential"] = credential.name
+                who = facts.credential = credential.name
             version = request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0])
             if version not in API_VERSIONS:
                 raise Refused(400, f"The API version {version} is not supported. Supported: {', '.join(API_VERSIONS)}.")

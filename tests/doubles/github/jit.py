@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import queue
 import threading
@@ -25,27 +24,26 @@ class KeyPool:
 
     def __init__(self, size: int = 4) -> None:
         self._ready: queue.Queue[rsa.RSAPrivateKey] = queue.Queue(maxsize=size)
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="runner keys", daemon=True)
-        self._thread.start()
+        self._started = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to make keys, if that has not begun. The thread lives as long as the process."""
+        if self._started.acquire(blocking=False):
+            threading.Thread(target=self._fill, name="runner keys", daemon=True).start()
 
     def _fill(self) -> None:
-        while not self._closed.is_set():
+        while True:
             self._ready.put(new_key())
 
     def take(self) -> rsa.RSAPrivateKey:
-        """A fresh key: one that is ready, or one made now."""
+        """A key that is ready, or one made now."""
         try:
             return self._ready.get_nowait()
         except queue.Empty:
             return new_key()
 
-    def close(self) -> None:
-        """End the thread."""
-        self._closed.set()
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._ready.get(timeout=0.05)
+
+KEYS = KeyPool()  # one for all doubles in this process: no key is made in vain
 
 
 def _number(value: int) -> str:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from .access import Refused
 from .state import Runner
-from .wire import GITHUB, answer
+from .wire import FACTS, GITHUB, answer
 
 GRANT = "client_credentials"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -51,7 +51,7 @@ def _bearer(request: web.Request, *, job: bool = False) -> Runner:
     if scheme.lower() != "bearer":
         raise Refused(401, "The access token is missing.")
     runner = request.app[GITHUB].bearer(token.strip(), job=job)
-    request["credential"] = f"runner:{runner.name}"
+    FACTS.get().credential = f"runner:{runner.name}"
     return runner
 
 
@@ -105,7 +105,7 @@ async def token(request: web.Request) -> web.Response:
         runner = _verified(request, await request.post())
     except Refused as refused:
         return answer({"error": refused.message}, refused.status)
-    request["credential"] = f"runner:{runner.name}"
+    FACTS.get().credential = f"runner:{runner.name}"
     value, life = request.app[GITHUB].grant(runner)
     return answer({"access_token": value, "expires_in": int(life)})
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from . import admin, api, runnerlink, wire
 from .access import Credential, Limiter
 from .cli import Admin
-from .jit import KeyPool
+from .jit import KEYS
 from .settings import Clock, Settings
 from .state import GitHub
 
@@ -80,15 +80,15 @@ async def serving(options: Options) -> AsyncIterator[Double]:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.cert, options.key)
     async with contextlib.AsyncExitStack() as stack:
-        keys = front[api.KEYS] = KeyPool()
-        stack.callback(keys.close)
+        KEYS.start()
         urls = []
         for app, host, port, context in (
             (front, options.host, options.port, tls),
             (back, options.admin_host, options.admin_port, None),
         ):
             # With handler_cancellation a client that hangs up ends its message call, and so its session, at once.
-            runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+            # shutdown_timeout: open message calls are not waited for (0 would mean: for ever).
+            runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.01)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, host, port, ssl_context=context).start()

@@ -98,7 +98,7 @@ class Settings:
                 raise ValueError(f"{name} = {value!r}: no such setting. Use one of: {known}.")
             wanted = type(getattr(self, name))
             number = wanted in (int, float) and isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number and not isinstance(value, wanted):
+            if not number and type(value) is not wanted:
                 raise ValueError(f"{name} = {value!r}: wrong kind of value. Give a {wanted.__name__}.")
             if number and value < 0:
                 raise ValueError(f"{name} = {value!r}: must not be negative. Give 0 or more.")

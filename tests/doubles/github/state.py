@@ -468,6 +468,7 @@ class GitHub:
         self.sweep()
         session = self._session(runner, session_id)
         session.polls += 1
+        self._changed()
         return session
 
     def _session(self, runner: Runner, session_id: str) -> Session:

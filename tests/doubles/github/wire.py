@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
+import dataclasses
 import email.utils
 import json
 import uuid
@@ -25,6 +27,22 @@ GITHUB: web.AppKey[GitHub] = web.AppKey("github", GitHub)
 DOCUMENTATION = "https://docs.github.com/rest"
 RUNNER_PREFIX = "/_runner/"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclasses.dataclass
+class Facts:
+    """What becomes known about a request on its way."""
+
+    id: str
+    credential: str | None = None  # its name
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)  # for the answer, whatever it is
+    fault: int | None = None
+    cut: bool = False  # the client gets no (whole) answer
+    passed_through: bool = False  # the answer claims to come from something in between
+
+
+# A context variable: keys of a request itself differ between the versions of aiohttp in use.
+FACTS: contextvars.ContextVar[Facts] = contextvars.ContextVar("facts")
 
 
 class Journal:
@@ -64,19 +82,22 @@ def refusal(refused: Refused) -> web.Response:
 
 async def headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries, the fabricated ones too."""
-    if request.get("passed_through"):
-        return  # an answer that claims to come from something in between
+    facts = FACTS.get()
+    if facts.passed_through:
+        return
     response.headers["Date"] = email.utils.formatdate(request.app[GITHUB].clock.now(), usegmt=True)
     response.headers["Server"] = "github.com"
-    response.headers["X-GitHub-Request-Id"] = request["id"]
-    for name, value in request.get("headers", {}).items():
+    response.headers["X-GitHub-Request-Id"] = facts.id
+    for name, value in facts.headers.items():
         response.headers[name] = value
 
 
 @web.middleware
 async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Write the request into the journal, whatever becomes of it."""
-    request["id"] = ":".join(uuid.uuid4().hex.upper()[i : i + 4] for i in range(0, 20, 4))
+    number = uuid.uuid4().hex.upper()
+    facts = Facts(":".join(number[i : i + 4] for i in range(0, 20, 4)))
+    FACTS.set(facts)
     status: int | None = None
     try:
         response = await handler(request)
@@ -86,15 +107,15 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_runner = request.path.startswith(RUNNER_PREFIX)
         request.app[JOURNAL].add(
             time=iso(request.app[GITHUB].clock.now()),
-            id=request["id"],
+            id=facts.id,
             link="runner" if is_runner else "rest",
             method=request.method,
             path=request.path,
             query=dict(request.query),
-            status=None if request.get("cut") else status,  # None: the client got no (whole) answer
+            status=None if facts.cut else status,
             write=not is_runner and request.method not in ("GET", "HEAD", "OPTIONS"),
-            credential=request.get("credential"),
-            fault=request.get("fault"),
+            credential=facts.credential,
+            fault=facts.fault,
         )
 
 
@@ -104,7 +125,8 @@ async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
     fault = request.app[GITHUB].faults.on_request(request.method, request.path)
     if fault is None:
         return await handler(request)
-    request["fault"] = fault.id
+    facts = FACTS.get()
+    facts.fault = fault.id
     await asyncio.sleep(fault.modifiers.get("delay", 0))
     if fault.effect == "delay":
         await asyncio.sleep(fault.value)
@@ -112,7 +134,7 @@ async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
     if fault.effect == "status":
         return _fabricated(fault)
     if fault.effect == "html":
-        request["passed_through"] = True
+        facts.passed_through = True
         page = f"<!DOCTYPE html><html><head><title>{fault.value}</title></head><body><h1>Unicorn!</h1></body></html>"
         return web.Response(text=page, status=fault.value, content_type="text/html")
     if fault.effect == "cut" and fault.value == "before":
@@ -139,7 +161,7 @@ def _fabricated(fault: Fault) -> web.Response:
 
 
 def _cut(request: web.Request) -> web.Response:
-    request["cut"] = True
+    FACTS.get().cut = True
     if request.transport is not None:
         request.transport.abort()
     return web.Response()  # goes nowhere
@@ -147,7 +169,7 @@ def _cut(request: web.Request) -> web.Response:
 
 async def _truncated(request: web.Request, status: int, body: bytes, length: int) -> web.StreamResponse:
     """Promise the whole body, send ``length`` bytes of it, hang up."""
-    request["cut"] = True
+    FACTS.get().cut = True
     response = web.StreamResponse(status=status, headers={"Content-Type": "application/json; charset=utf-8"})
     response.content_length = max(len(body), length + 1)
     await response.prepare(request)
