@@ -104,7 +104,7 @@ def test_a_job_has_no_input(runner: Runner, service: Service) -> None:
         ("true", "Succeeded", []),
         ("exit 3", "Failed", ["Error: Process completed with exit code 3."]),
         ("false; echo not reached", "Failed", ["Error: Process completed with exit code 1."]),
-        ("kill -9 $$", "Failed", ["Error: Process completed with exit code -9."]),
+        ("kill -9 $$", "Failed", ["Error: Process completed with exit code 137."]),
         ("echo $0 | grep -q '^/.*/_temp/.*\\.sh$'; [[ $- == *e* ]]", "Succeeded", []),
     ],
 )

@@ -448,8 +448,8 @@ class Runner:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-        for descriptor in self._open:
-            os.close(descriptor)
+        while self._open:
+            os.close(self._open.pop())
         for process in self.processes:
             process.wait()
             assert process.process.stdout is not None

@@ -253,9 +253,11 @@ class Worker:
         os.close(ended)
         with self._lock:
             self._step = None
-        if step.returncode != 0:
-            self.log.line(f"Error: Process completed with exit code {step.returncode}.")
-        return step.returncode == 0
+        # A signal's number counts from 128 on, as in a shell and in .NET.
+        code = step.returncode if step.returncode >= 0 else 128 - step.returncode
+        if code != 0:
+            self.log.line(f"Error: Process completed with exit code {code}.")
+        return code == 0
 
     def _read(self, output: int, ended: int) -> None:
         """Log the lines of a pipe until its end, or until the step has: what it left running may hold the pipe open."""
