@@ -135,9 +135,9 @@ class Description:
             if response.content:
                 raise Violation("a 304 with a body")
             return
-        url = str(request.path_url).split("?")[0].removeprefix("/api/v3")
+        url, _mark, query = str(request.path_url).removeprefix("/api/v3").partition("?")
         found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template), url)
-        args = dict(pair.partition("=")[::2] for pair in str(request.path_url).partition("?")[2].split("&") if pair)
+        args = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
         body = request.body.encode() if isinstance(request.body, str) else request.body
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         asked = MockRequest(

@@ -97,8 +97,10 @@ class Settings:
                 known = ", ".join(field.name for field in dataclasses.fields(self))
                 raise ValueError(f"{name} = {value!r}: no such setting. Use one of: {known}.")
             wanted = type(getattr(self, name))
-            number = wanted in (int, float) and isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number and type(value) is not wanted:
+            number = wanted in (int, float)
+            kinds = (int, float) if number else wanted
+            # A bool is an int to Python, and to nobody else.
+            if not isinstance(value, kinds) or (number and isinstance(value, bool)):
                 raise ValueError(f"{name} = {value!r}: wrong kind of value. Give a {wanted.__name__}.")
             if number and value < 0:
                 raise ValueError(f"{name} = {value!r}: must not be negative. Give 0 or more.")
