@@ -14,18 +14,17 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.lab import doctor, engine
-from tests.lab.common import CACHE, Narrate, Problem, prefix
+from tests.lab.common import CACHE, CHECKOUT, Narrate, Problem, eventually, prefix
 from tests.lab.github import Data, GitHub
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.lab.project import COLLECTION, Project, Result, build_artifact
+from tests.lab.project import COLLECTION, TOOLS, Project, Result, build_artifact
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
@@ -150,13 +149,25 @@ class Demo:
     def __init__(self, lab: Lab, story: Story) -> None:
         self.lab = lab
         self.story = story
-        self.project = Project(lab.folder / "user", lambda line: story.say(f"| {line}"))
+        self.project = Project(lab.folder / "user", lambda line: story.say(f"| {line}") if line else None)
         self.host: Host
         self.github: GitHub
 
     def status(self) -> Data:
         """`runnerd status --json` on the host."""
         return dict(json.loads(self.host.exec("runnerd", "status", "--json").stdout))
+
+    def settle(self, count: int) -> None:
+        """Wait until all slots are idle and online, and runnerd has nothing left to look after at GitHub."""
+        status: Data = {}
+
+        def settled() -> bool:
+            status.update(self.status())
+            slots = status["slots"]
+            return len(slots) == count and all(slot["state"] == "idle" for slot in slots) and not status.get("ghosts")
+
+        eventually(settled, 120, lambda: f"the slots are not all idle:\n{slots_table(status)}", pause=0.5)
+        self.github.wait_online(count)
 
     def show(self) -> None:
         """The table of slots and jobs."""
@@ -216,7 +227,7 @@ def run(narrate: Narrate = print) -> None:
         _tell(demo)
     finally:
         story.end()
-    _times(story, cold=lab.images.made)
+    _times(story, cold=any(name.startswith("base-") for name in lab.images.made))
     _what_next(demo)
 
 
@@ -268,13 +279,13 @@ def _tell(demo: Demo) -> None:
     jobs = [demo.github.queue_job(FRESHNESS_JOB, repository=REPOSITORY, name=f"fresh-{n}") for n in range(1, 7)]
     done = [demo.github.wait_job(number, 180) for number in jobs]
     for job in done:
-        story.say(f"{job['name']}: {' '.join(job['log'].split())}")
+        story.say(f"{job['name']}: {' '.join(job['log'].splitlines()[-2:])}")
     expect(all(job["result"] == "Succeeded" for job in done), f"Not all jobs succeeded: {done}")
     containers = {container_of(job) for job in done}
     expect(len(containers) == 6, f"Six jobs ran in {len(containers)} containers: {containers}")
     expect(all(f"container {container_of(job)}" in job["log"] for job in done), f"A runner's name lies: {done}")
     story.say("Six jobs, six containers. Meanwhile new runners have taken the slots:")
-    demo.github.wait_online(3)
+    demo.settle(3)
     demo.show()
 
     story.step("The same run again")
@@ -300,7 +311,7 @@ def _tell(demo: Demo) -> None:
         _check_counted(demo.github.wait_job(number))
     story.say("Told to end, each has counted without a gap: nothing was lost.")
     demo.host.exec("runnerd", "wait", "--drained", "--timeout", "120", timeout=150)
-    demo.github.wait_online(2)
+    demo.settle(2)
     demo.show()
     demo.nothing_changes()
 
@@ -340,30 +351,38 @@ def _times(story: Story, cold: bool) -> None:
 
 
 def _what_next(demo: Demo) -> None:
-    lab, host = demo.lab, demo.host
-    ssh = shlex.join(host.ssh_command())
-    command = lab.container("github").name
+    lab = demo.lab
+    double = lab.container("github").name
+    login = _command(lab.folder / f"login-{HOST}", f'exec {shlex.join(demo.host.login())} "$@"')
+    user = _command(
+        lab.folder / "as-user",
+        f"cd {shlex.quote(str(demo.project.folder))}",
+        f"export HOME={shlex.quote(str(demo.project.home))}",
+        f'export PATH={shlex.quote(str(TOOLS))}:"$PATH"',
+        'exec "${@:-${SHELL:-/bin/sh}}"',
+    )
     demo.story.say(f"""
 Everything is still up. What to try next:
 
-  look at the runners and jobs     {demo.github.url}/
-  queue a job and see its log      docker exec {command} github queue {REPOSITORY} 'echo Hello; hostname' --follow
-  watch                            docker exec -it {command} github watch
-  log in to the server             {ssh}
-    there: its slots               sudo runnerd status
-           kill a runner, watch    sudo docker kill github-runner-1; sleep 5; sudo runnerd status
-           what happened           sudo runnerd events
-  scale, as the user               cd {demo.project.folder}
-                                   edit group_vars/{GROUP}.yml, then: {_as_user(demo)}
-  remove all of it                 make demo-down
+  see the runners and jobs       {demo.github.url}/
+  queue a job, read its log      docker exec {double} github queue {REPOSITORY} 'echo Hello; hostname' --follow
+  watch                          docker exec -it {double} github watch
+  log in to the server           {login}
+    its slots                    sudo runnerd status
+    kill a runner, and watch     sudo docker kill github-runner-1; sleep 5; sudo runnerd status
+    what happened                sudo runnerd events
+  be the user                    {user}
+    scale                        edit group_vars/{GROUP}.yml: {ROLE}_count
+                                 ansible-playbook {COLLECTION}.deploy -i inventory.ini
+  remove all of it               make demo-down
 """)
 
 
-def _as_user(demo: Demo) -> str:
-    """The command with which a person runs the playbook again."""
-    home = demo.project.home
-    tools = Path(sys.executable).parent
-    return f"HOME={home} {tools}/ansible-playbook {COLLECTION}.deploy -i inventory.ini"
+def _command(path: Path, *lines: str) -> Path:
+    """Write a command that a person may type instead of something long; its path, as short as it can be said."""
+    path.write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
+    path.chmod(0o755)
+    return path.relative_to(CHECKOUT)
 
 
 def down(narrate: Narrate = print) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,11 +205,12 @@ class Host:
             "ansible_control_path_dir": str(self.sockets),
         }
 
-    def ssh_command(self) -> Sequence[str]:
-        """What a person types to log in."""
-        known = self.known_hosts
-        return ["ssh", "-i", str(self.key), "-o", f"UserKnownHostsFile={known}", "-p", str(self.port("22/tcp")),
-                f"{USER}@127.0.0.1"]  # fmt: skip
+    def login(self) -> list[str]:
+        """The command with which a person logs in: by SSH, or by Docker where this machine has no SSH client."""
+        if not shutil.which("ssh"):
+            return ["docker", "exec", "-it", "-u", USER, "-w", f"/home/{USER}", str(self.container.name), "bash"]
+        options = ["-i", str(self.key), "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "IdentitiesOnly=yes"]
+        return ["ssh", *options, "-p", str(self.port("22/tcp")), f"{USER}@127.0.0.1"]
 
     def port(self, inside: str) -> int:
         """Where a port of the host is published on this machine's loopback."""

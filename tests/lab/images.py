@@ -110,8 +110,8 @@ class Images:
     def __init__(self, client: docker.DockerClient, narrate: Narrate = print) -> None:
         self._client = client
         self._narrate = narrate
-        #: Whether anything had to be made, by this object: whether the run was a cold one.
-        self.made = False
+        #: Names of the recipes that had to be made, by this object.
+        self.made: list[str] = []
 
     def exists(self, tag: str) -> bool:
         """Is the image in the engine?"""
@@ -161,7 +161,6 @@ class Images:
             return
         self._narrate(f"  Debian {release}, from this machine's archive (Docker Hub cannot be reached) …")
         begun = time.monotonic()
-        self.made = True
         with tempfile.TemporaryDirectory() as place:
             tarball_path = Path(place) / "root.tar"
             archive.bootstrap(release, sources, tarball_path, self._narrate)
@@ -216,7 +215,7 @@ class Images:
             return recipe.tag
         self._narrate(f"  image {recipe.name} …")
         begun = time.monotonic()
-        self.made = True
+        self.made.append(recipe.name)
         steps = self._client.api.build(
             fileobj=io.BytesIO(tarball(recipe.files)),
             custom_context=True,
