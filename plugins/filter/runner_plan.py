@@ -452,8 +452,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
             for pool in pools
         ],
     }
-    return {
-        "problems": _told(problems, variables),
+    plan = {
         "pools": pools,
         "slots": list(slots),
         "settings": settings,
@@ -464,6 +463,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         "online_timeout": own.integer("online_timeout", 1, 180, unit="seconds"),
         "drain_timeout": limits["drain"],
     }
+    return {"problems": _told(problems, variables), **plan}
 
 
 def _told(problems: list[str], variables: Mapping[str, Any]) -> list[str]:

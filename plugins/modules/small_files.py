@@ -21,7 +21,7 @@ attributes:
     description: Can run in check mode and says what it would change.
   diff_mode:
     support: full
-    description: Returns what changed in each file.
+    description: Returns what changed in each file, and the names of new ones.
   idempotent:
     support: full
     description: A second run with the same options changes nothing.
@@ -122,15 +122,15 @@ def main() -> None:
             os.chmod(folder, mode | (mode & 0o444) >> 2)
         for name in differing:
             write(module, root / name, files[name], mode)
-    header = [(name, text or "", files[name]) for name, text in differing.items()]
-    module.exit_json(
-        changed=bool(differing),
-        written=sorted(differing),
-        diff=[
-            {"before_header": str(root / name), "after_header": str(root / name), "before": old, "after": new}
-            for name, old, new in header
-        ],
+    new = [name for name, text in differing.items() if text is None]
+    diff = [{"after_header": f"{root}: new files", "before": "", "after": "".join(f"{name}\n" for name in new)}] * bool(
+        new
     )
+    for name, text in differing.items():
+        if text is not None:
+            where = str(root / name)
+            diff.append({"before_header": where, "after_header": where, "before": text, "after": files[name]})
+    module.exit_json(changed=bool(differing), written=sorted(differing), diff=diff)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What follows from what was seen on the host, on recorded answers of Docker's and of runnerd's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.ephemeral.github_runners.plugins.filter.runner_state import (
+    runner_engine,
+    runner_images,
+    runner_report,
+    runner_slots,
+)
+
+COMPOSE_PLUGIN = {"Name": "compose", "Version": "2.26.1-4"}
+
+
+def info(**own: object) -> dict[str, Any]:
+    """The result of a `docker info` that suits, with these facts instead."""
+    told = {"ServerVersion": "26.1.5", "SecurityOptions": ["name=seccomp"], "ClientInfo": {"Plugins": [COMPOSE_PLUGIN]}}
+    return {"rc": 0, "stdout": json.dumps({**told, **own}), "stderr": ""}
+
+
+def test_an_engine_that_suits_is_left_alone() -> None:
+    assert runner_engine(info()) == {"present": True, "problem": ""}
+
+
+def test_no_docker_is_to_be_installed() -> None:
+    # As ansible.builtin.command answers when there is no such program.
+    probe = {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command.", "cmd": "docker info"}
+    assert runner_engine(probe) == {"present": False, "problem": ""}
+
+
+@pytest.mark.parametrize(
+    ("probe", "problem"),
+    [
+        (
+            info(ServerErrors=["Cannot connect to the Docker daemon"]),
+            "docker info = Cannot connect to the Docker daemon",
+        ),
+        (info(ClientInfo={"Plugins": []}), "docker compose = none: Docker is there without its plugin Compose"),
+        (info(ClientInfo={"Plugins": None}), "docker compose = none"),
+        (info(ClientInfo={"Plugins": [{"Name": "compose", "Version": "1.29.2"}]}), "docker compose = 1.29.2: too old"),
+        (
+            info(SecurityOptions=["name=seccomp", "name=rootless"]),
+            "docker = rootless: runnerd needs an Engine that runs",
+        ),
+        ({"rc": 0, "stdout": '{"host": {}, "store": {}}', "stderr": ""}, "docker = Podman: runnerd needs Docker's own"),
+        ({"rc": 127, "stdout": "", "stderr": "snap: error"}, "docker info = snap: error: not an answer of Docker's"),
+    ],
+)
+def test_an_engine_that_does_not_suit_is_told(probe: dict[str, Any], problem: str) -> None:
+    found = runner_engine(probe)
+    assert found["present"] is True
+    assert found["problem"].startswith(problem)
+    assert ". Do: " in found["problem"]
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "v2.40.1", "5.1.0", "10.0"])
+def test_compose_versions_that_suit(version: str) -> None:
+    assert not runner_engine(info(ClientInfo={"Plugins": [{"Name": "compose", "Version": version}]}))["problem"]
+
+
+IMAGE = {
+    "Id": "sha256:" + "1" * 64,
+    "RepoDigests": ["mirror.lan/runner@sha256:" + "2" * 64, "ghcr.io/actions/actions-runner@sha256:" + "3" * 64],
+}
+
+
+@pytest.mark.parametrize(
+    ("image", "inspected", "reference"),
+    [
+        ("ghcr.io/actions/actions-runner:latest", IMAGE, "ghcr.io/actions/actions-runner@sha256:" + "3" * 64),
+        ("ghcr.io/actions/actions-runner", IMAGE, "ghcr.io/actions/actions-runner@sha256:" + "3" * 64),
+        ("mirror.lan/runner:1", IMAGE, "mirror.lan/runner@sha256:" + "2" * 64),
+        ("docker.io/library/x:1", {**IMAGE, "RepoDigests": ["x@sha256:" + "4" * 64]}, "x@sha256:" + "4" * 64),
+        ("built-here:1", {**IMAGE, "RepoDigests": []}, IMAGE["Id"]),
+        ("built-here:1", {"Id": IMAGE["Id"]}, IMAGE["Id"]),
+        ("localhost:5000/x", {**IMAGE, "RepoDigests": ["localhost:5000/x@sha256:1"]}, "localhost:5000/x@sha256:1"),
+        ("x@sha256:" + "5" * 64, IMAGE, "x@sha256:" + "5" * 64),
+    ],
+)
+def test_an_image_by_what_never_changes(image: str, inspected: dict[str, Any], reference: str) -> None:
+    assert runner_images([{"item": image, "rc": 0, "stdout": json.dumps([inspected])}]) == {image: reference}
+
+
+def test_an_image_that_was_pulled_counts() -> None:
+    missing = {"item": "x:1", "rc": 1, "stdout": "[]", "stderr": "Error: No such image: x:1"}
+    pulled = {"item": "x:1", "rc": 0, "stdout": json.dumps([{**IMAGE, "RepoDigests": ["x@sha256:new"]}])}
+    assert runner_images([missing]) == {"x:1": ""}
+    assert runner_images([missing, pulled]) == {"x:1": "x@sha256:new"}
+    # In check mode nothing is pulled, and the second look is skipped.
+    assert runner_images([pulled, {"item": "x:1", "skipped": True}]) == {"x:1": "x@sha256:new"}
+
+
+def block(slot: str) -> str:
+    return f"  # slot {slot} begin\n  {slot}:\n    image: {slot}-image\n  # slot {slot} end\n"
+
+
+def compose(*slots: str) -> str:
+    return "name: github-runners\nservices:\n" + "".join(block(slot) for slot in slots)
+
+
+def status(*slots: dict[str, Any], daemon: bool = True) -> str:
+    return json.dumps({"daemon": daemon, "slots": list(slots)})
+
+
+def test_slots_of_a_first_run() -> None:
+    assert runner_slots(["runner-1", "runner-2"], "", "") == {"come": ["runner-1", "runner-2"], "go": [], "kept": []}
+
+
+def test_slots_that_hold_a_runner_are_kept_as_they_are() -> None:
+    told = status(
+        {"slot": "runner-1", "state": "idle", "container": "a"},
+        {"slot": "runner-2", "state": "busy", "container": "b", "runner": "r"},
+        {"slot": "runner-10", "state": "empty", "container": "", "runner": ""},
+        {"slot": "big-1", "state": "creating", "container": "", "runner": ""},
+        {"slot": "big-2", "state": "backing off", "container": "", "runner": ""},
+    )
+    found = runner_slots(["runner-1"], compose("runner-1", "runner-2", "runner-10", "big-1", "big-2"), told)
+    assert found["go"] == ["runner-2", "runner-10", "big-1", "big-2"]
+    assert found["kept"] == [block("runner-2"), block("big-1")]
+
+
+@pytest.mark.parametrize("told", ["", "no daemon", "[]", status(daemon=False)])
+def test_without_an_answer_every_slot_is_kept(told: str) -> None:
+    found = runner_slots(["runner-1"], compose("runner-1", "runner-2"), told)
+    assert found["kept"] == [block("runner-2")]
+
+
+def test_a_block_without_an_end_is_none() -> None:
+    broken = block("runner-2").replace("end", "")
+    assert runner_slots([], compose("runner-1") + broken, "")["go"] == ["runner-1"]
+
+
+def test_the_report() -> None:
+    told = {
+        "daemon": True,
+        "docker": "Docker does not answer",
+        "gates": [{"what": "scope my-org", "until": "12:00", "reason": "401", "remedy": "new token"}],
+        "paused": True,
+        "drains": ["host"],
+        "slots": [
+            {"slot": "runner-1", "state": "idle", "seconds": 12, "leaving": False, "container": "a", "reason": ""},
+            {"slot": "runner-5", "state": "busy", "seconds": 725, "leaving": True, "container": "b", "reason": "r"},
+            {"slot": "runner-6", "state": "idle", "seconds": 7300, "leaving": True, "container": "c", "remedy": "wait"},
+            {"slot": "runner-7", "state": "empty", "seconds": 1, "leaving": True, "container": "", "runner": ""},
+        ],
+    }
+    found = runner_report(json.dumps(told))
+    assert found["draining"] == ["slot runner-5 drains (job since 12 min)", "slot runner-6 drains (idle since 2 h)"]
+    assert found["table"] == [
+        "SLOT      STATE          REASON  REMEDY",
+        "runner-1  idle (12 s)    -       -",
+        "runner-5  busy (12 min)  r       -",
+        "runner-6  idle (2 h)     -       wait",
+        "runner-7  empty (1 s)    -       -",
+        "docker: Docker does not answer",
+        "until 12:00: scope my-org: 401 new token",
+        "paused: no new runners. Do: runnerd resume",
+        "draining: host. Do: runnerd resume",
+    ]
+
+
+def test_the_report_without_an_answer() -> None:
+    assert runner_report("", "runnerd: no runnerd answers\n")["table"] == ["runnerd: no runnerd answers"]
+    assert runner_report("")["table"] == ["runnerd: no answer. Do: systemctl status runnerd"]

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module small_files, run as Ansible runs it: as a program with its parameters on standard input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODULE = Path(__file__).parents[3] / "plugins" / "modules" / "small_files.py"
+FILES = {"one.py": "print('ä')\n", "package/inner/__init__.py": ""}
+
+
+def run(path: Path, check: bool = False, **own: Any) -> dict[str, Any]:
+    """One run of the module; its result."""
+    arguments = {"path": str(path), "files": FILES, "_ansible_check_mode": check, **own}
+    arguments["_ansible_remote_tmp"] = arguments["_ansible_tmpdir"] = str(path.parent)
+    program = (
+        "import json, runpy, sys\n"
+        "from ansible.module_utils.testing import patch_module_args\n"
+        "with patch_module_args(json.load(sys.stdin)):\n"
+        f"    runpy.run_path({str(MODULE)!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(arguments), capture_output=True, text=True, check=False
+    )
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict), done.stderr
+    return found
+
+
+def content(path: Path) -> dict[str, str]:
+    return {str(file.relative_to(path)): file.read_text("utf-8") for file in path.rglob("*") if file.is_file()}
+
+
+def test_files_are_written_once(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    before = run(folder, check=True)
+    assert before["changed"] is True
+    assert not folder.exists()
+    first = run(folder)
+    assert first["changed"] is True
+    assert first["written"] == before["written"] == sorted(FILES)
+    assert first["diff"] == before["diff"]
+    assert content(folder) == FILES
+    assert (folder / "one.py").stat().st_mode & 0o777 == 0o644
+    assert (folder / "package" / "inner").stat().st_mode & 0o777 == 0o755
+    again = run(folder)
+    assert (again["changed"], again["written"], again["diff"]) == (False, [], [])
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_differs_is_repaired_and_nothing_else(tmp_path: Path, check: bool) -> None:
+    folder = tmp_path / "x"
+    run(folder)
+    (folder / "other").write_text("mine")
+    (folder / "one.py").write_text("drifted\n")
+    found = run(folder, check=check)
+    assert found["written"] == ["one.py"]
+    assert [(each["before"], each["after"]) for each in found["diff"]] == [("drifted\n", FILES["one.py"])]
+    assert content(folder) == {**FILES, "other": "mine", "one.py": "drifted\n" if check else FILES["one.py"]}
+
+
+def test_permissions_and_what_is_no_text_are_repaired(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    run(folder)
+    os.chmod(folder / "one.py", 0o600)
+    (folder / "package" / "inner" / "__init__.py").write_bytes(b"\xff\xfe")
+    assert run(folder)["written"] == sorted(FILES)
+    assert (folder / "one.py").stat().st_mode & 0o777 == 0o644
+    assert content(folder) == FILES
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "a/../../b"])
+def test_nothing_is_written_elsewhere(tmp_path: Path, name: str) -> None:
+    found = run(tmp_path / "x", files={name: "x"})
+    assert found["failed"] is True
+    assert found["msg"].startswith(f"files = {name}: not below")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_mode_that_is_none(tmp_path: Path) -> None:
+    assert run(tmp_path / "x", mode="u=rw")["msg"] == "mode = u=rw: not octal. Do: write it as '0644'"
+
+
+def test_the_parameters_shown_are_names_only(tmp_path: Path) -> None:
+    assert run(tmp_path / "x")["invocation"]["module_args"]["files"] == sorted(FILES)
