@@ -131,7 +131,7 @@ class FakeWorld:
     def changes(self) -> Iterator[None]:
         return iter(())
 
-    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
+    def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         raise ProviderError("the tests give outputs by hand")
 
     def workers(self, machine_ids: Iterable[str]) -> dict[str, Tri]:
@@ -226,17 +226,20 @@ class FakeWorld:
 
 
 class FakeListener:
-    """Hears what the world's containers say."""
+    """Hears what the world's containers say, a little after it was told to follow them."""
 
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
+        self.since: dict[str, float] = {}
 
     def follow(self, machine_ids: Iterable[str]) -> None:
-        """Nothing to do."""
+        self.since = {machine_id: self.since.get(machine_id, self.world.clock.at) for machine_id in machine_ids}
 
     def output(self, machine_id: str) -> Output:
         container = self.world.containers.get(machine_id)
-        return container.output if container else Output()
+        if container is None or self.world.clock.at < self.since.get(machine_id, float("inf")) + 1.0:
+            return Output()
+        return container.output
 
 
 class Inline(Executor):

@@ -97,8 +97,11 @@ class Talker:
         self.breaks = breaks
         self.may_end = threading.Event()
 
-    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
+    def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         yield 5.0, "Listening for Jobs"
+        if not follow:
+            return
+        assert since == 5.0
         if self.breaks:
             self.breaks -= 1
             raise ProviderDown("cut")
@@ -121,6 +124,7 @@ def test_the_listener_hears_again_after_a_break_and_keeps_the_times(
     assert listener.output("c") == Output()
     listener.follow(["c"])
     until(woken)
+    assert listener.output("c").listening_at == 5.0
     talker.may_end.set()
     while not listener.output("c").ended:
         until(woken)

@@ -261,6 +261,9 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
         return _stop(view, Outcome.REMOVED_AT_GITHUB, "GitHub no longer knows this runner", state)
     if state == "starting":
         late = started + limits.registration
+        seen = view.registration.seen_at
+        if limits.registration and now >= late and (seen is None or now - seen > LIST_FRESH):
+            return _Verdict(state, "asks GitHub whether it is online", wake_at=view.leave_by, want_list=LIST_FRESH)
         if limits.registration and now >= late:
             words = f"; its last words: {output.last_words}" if output.last_words else ""
             reason = f"not online after {limits.registration:.0f} s{words}"

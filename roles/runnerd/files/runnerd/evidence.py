@@ -85,15 +85,17 @@ class Listener:
 
     def _read(self, machine_id: str) -> None:
         while self._known(machine_id):
-            # After a break the whole output is read again; what it said stays until then.
-            output = self.output(machine_id)
-            now = Output(readable=True)
-            self._set(machine_id, replace(output, readable=True))
             try:
-                for said_at, line in self._provider.output(machine_id):
-                    before, now = now, heard(now, line, said_at)
-                    self._set(machine_id, now)
-                    if replace(now, last_words=before.last_words) != before:
+                # First all that was said so far: only then is it known what was not said.
+                output, last = Output(readable=True), 0.0
+                for last, line in self._provider.output(machine_id, follow=False):
+                    output = heard(output, line, last)
+                self._set(machine_id, output)
+                self._wake()
+                for said_at, line in self._provider.output(machine_id, follow=True, since=last):
+                    before, output = output, heard(output, line, said_at)
+                    self._set(machine_id, output)
+                    if replace(output, last_words=before.last_words) != before:
                         self._wake()
             except ProviderError:
                 self._set(machine_id, replace(self.output(machine_id), readable=False))

@@ -104,8 +104,11 @@ class Provider(Protocol):
     def changes(self) -> Iterator[None]:
         """Yields when something happened to a machine; ends when Docker goes away."""
 
-    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
-        """The machine's output from its start until it ends: when (steady seconds) and what, line by line."""
+    def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
+        """The machine's output: when (steady seconds) and what, line by line.
+
+        From `since` on, or a little earlier; until now, or with `follow` until the machine ends.
+        """
 
 
 class ComposeProvider:
@@ -181,12 +184,17 @@ class ComposeProvider:
         finally:
             client.close()
 
-    def output(self, machine_id: str) -> Iterator[tuple[float, str]]:
-        """Standard output and error, followed; Docker's own time stamps, so that a restart loses no time limit."""
-        client = docker.APIClient(version="auto", timeout=None)  # type: ignore[arg-type]  # the SDK takes None: no limit
+    def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
+        """Standard output and error, with Docker's own time stamps, so that a restart loses no time limit."""
+        limit = None if follow else self._timeout
+        client = docker.APIClient(version="auto", timeout=limit)  # type: ignore[arg-type]  # the SDK takes None: no limit
+        options: dict[str, Any] = {"stdout": True, "stderr": True, "stream": True, "timestamps": True, "follow": follow}
+        if since:
+            # Whole seconds, one earlier: a line that comes twice says the same.
+            options["since"] = int(self._clock.wall() - (self._clock.now() - since)) - 1
         rest = b""
         try:
-            for chunk in client.logs(machine_id, stdout=True, stderr=True, stream=True, follow=True, timestamps=True):
+            for chunk in client.logs(machine_id, **options):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield self._stamped(line)

@@ -82,6 +82,7 @@ class Status:
         """The object that `status --json` prints."""
         return {
             "daemon": self.daemon,
+            "as_of": iso(self.wall),
             "version": self.version,
             "paused": self.paused,
             "drains": list(self.drains),

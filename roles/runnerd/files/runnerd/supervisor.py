@@ -188,7 +188,8 @@ class Supervisor:
         pool_of = self.settings.pool_of
         drains = self._journal.drains()
         paused = self._journal.paused()
-        rows = {slot: self._known_by_name(attempt) for slot, attempt in rows.items()}
+        alive_slots = {slot for slot, f in found.items() if f.machine.status is MachineStatus.RUNNING}
+        rows = {slot: self._known_by_name(row) if slot in alive_slots else row for slot, row in rows.items()}
 
         # A container that no row explains yet is listened to from its row on, in the next round.
         alive = [f.machine.id for slot, f in found.items() if slot in rows and f.machine.id == rows[slot].container_id]
@@ -279,7 +280,10 @@ class Supervisor:
         return reason, leave_by(limits, reason, since)
 
     def _known_by_name(self, attempt: Attempt) -> Attempt:
-        """An adopted container's runner has an id at GitHub: the list tells it by the name."""
+        """An adopted container's runner has an id at GitHub: the list tells it by the name.
+
+        Only while it runs here: a dead one may be a clone's copy, whose original runs elsewhere under the same name.
+        """
         if attempt.runner_id is None and attempt.name and attempt.phase is Phase.RUNNING:
             for listing in self._lists.values():
                 if attempt.name in listing.runners:
