@@ -59,8 +59,9 @@ def down(name: str) -> None:
     """Remove all of it. Nothing there is no error."""
     Lab(prefix(f"molecule-{name}")).down()
     shutil.rmtree(inventory(name), ignore_errors=True)
-    # Ansible warns of an inventory that is not there, and the next `create` has none yet.
+    # Ansible warns of an inventory that is not there, and `create` runs before it is.
     inventory(name).mkdir(parents=True, mode=0o700)
+    (inventory(name) / "hosts.yml").write_text("{}")
 
 
 def main() -> int:

@@ -88,7 +88,7 @@ def tasks() -> list[Task]:
     found = []
     for path in files("roles", "playbooks", "molecule", suffixes=(".yml", ".yaml")):
         in_role = len(path.parts) > 3 and path.parts[0] == "roles" and path.parts[2] in ("tasks", "handlers")
-        in_play = path.parts[0] in ("playbooks", "molecule") and path.name not in ("molecule.yml", "config.yml")
+        in_play = path.match("playbooks/*.yml") or (path.parts[0] == "molecule" and path.name != "molecule.yml")
         if in_role or in_play:
             found += tasks_in(text(path), str(path))
     return found

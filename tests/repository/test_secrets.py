@@ -19,8 +19,10 @@ SECRET = re.compile(
     r"(?i)(?:token|credential|password|passphrase|private_key|jit_?config|secret)s?(?![\w]*(?:_path|_file|_name|_url))"
 )
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-#: A quoted name of a file or folder in an expression. Other quoted words may be keys: pool['token'].
-_FILE = re.compile(r"'[^']*[./][^']*'|\"[^\"]*[./][^\"]*\"")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+#: A value that has gone through a filter of the collection: whether that lets a secret out is for its own tests. One
+#: that is there to give out credentials has them in its name.
+_FILTERED = re.compile(r"\|\s*ephemeral\.github_runners\.(\w+)")
 #: Keywords whose words never reach the output, or that are no values.
 _QUIET = {
     "name",
@@ -41,15 +43,26 @@ _PASSES_ON = ("include_role", "import_role", "include_tasks", "import_tasks", "i
 _BARE = {"var", "that"}
 
 
+def _keep(quoted: re.Match[str]) -> str:
+    """A quoted word of an expression, if it may be a key (`pool['token']`): no file's name, no pattern of names."""
+    return "" if re.search(r"[./]|^.\^", quoted.group()) else quoted.group()
+
+
 def expressions(node: Any, bare: bool = False) -> list[str]:
-    """The Jinja expressions in a value, without the names of files in them."""
+    """The Jinja expressions in a value, without names of files and patterns."""
     if isinstance(node, dict):
         return [found for key, value in node.items() for found in expressions(value, bare or key in _BARE)]
     if isinstance(node, list):
         return [found for value in node for found in expressions(value, bare)]
     if isinstance(node, str):
-        return [_FILE.sub("", found) for found in ([node] if bare else _TEMPLATE.findall(node))]
+        return [_QUOTED.sub(_keep, found) for found in ([node] if bare else _TEMPLATE.findall(node))]
     return []
+
+
+def reveals(expression: str) -> bool:
+    """Whether an expression's value may be a secret."""
+    filters = _FILTERED.findall(expression)
+    return bool(SECRET.search(filters[-1] if filters else expression))
 
 
 def shows_a_secret(task: Task) -> str | None:
@@ -60,7 +73,7 @@ def shows_a_secret(task: Task) -> str | None:
         return "carries a secret in environment, which Ansible prints at -vvv even with no_log"
     action = task.action.rpartition(".")[2]
     values = {key: value for key, value in task.keywords.items() if key not in _QUIET}
-    if not any(SECRET.search(expression) for expression in expressions(values)):
+    if not any(reveals(expression) for expression in expressions(values)):
         return None
     if action == "set_fact":
         return "keeps a secret as a fact, which a fact cache writes to disk"
@@ -84,6 +97,9 @@ def shows_a_secret(task: Task) -> str | None:
         ("- a.b.copy:\n    dest: \"{{ folder ~ '/credentials.json' }}\"", None),
         ("- a.b.copy:\n    content: \"{{ pool['token'] }}\"", "no_log"),
         ("- a.b.copy:\n    content: \"{{ lookup('a.b.env', 'GITHUB_TOKEN') }}\"", "no_log"),
+        ("- a.b.debug:\n    msg: \"{{ query('a.b.varnames', '^x_(token|count)$') }}\"", None),
+        ("- a.b.debug:\n    msg: '{{ x_token | ephemeral.github_runners.judge }}'", None),
+        ("- a.b.debug:\n    msg: '{{ x | ephemeral.github_runners.credentials }}'", "no_log"),
         ("- a.b.debug:\n    var: role_credentials", "no_log"),
         ("- a.b.debug:\n    msg: x\n  loop: '{{ role_credentials }}'", "no_log"),
         ("- a.b.set_fact:\n    x: '{{ role_token }}'\n  no_log: true", "fact"),

@@ -73,9 +73,9 @@ def test_containers_are_those_of_the_compose_file(host: Host, status: dict[str, 
     assert {service["container_name"] for service in services.values()} == {
         f"github-runner-{n + 1}" for n in range(COUNT)
     }
-    running = host.check_output("docker ps --no-trunc --format '{{.ID}} {{.Names}}'").splitlines()
-    expected = {f"{slot['container']} github-{slot['slot']}" for slot in status["slots"]}
-    assert {line for line in running if line.split()[1].startswith("github-")} == expected
+    running = host.check_output("docker ps --no-trunc --format json").splitlines()
+    found = {(one["ID"], one["Names"]) for one in map(json.loads, running)}
+    assert found == {(slot["container"], f"github-{slot['slot']}") for slot in status["slots"]}
 
 
 def test_nothing_complains(host: Host) -> None:
