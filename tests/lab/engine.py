@@ -204,8 +204,13 @@ def _not_answering(facts: Facts) -> Diagnosis:
     return Diagnosis(Verdict.INSTALL, "There is no Docker Engine.")
 
 
-def look(environ: Mapping[str, str] = os.environ) -> Facts:
-    """Find out about this machine and its engine. Changes nothing, needs no rights, raises nothing."""
+def look(environ: Mapping[str, str] | None = None) -> Facts:
+    """Find out about this machine and its engine. Changes nothing, needs no rights, raises nothing.
+
+    Args:
+        environ: the environment's variables; this process's own by default.
+    """
+    environ = os.environ if environ is None else environ
     endpoint, configured_by = _endpoint(environ)
     answer, detail = _knock(endpoint)
     info: Mapping[str, Any] = {}

@@ -135,7 +135,7 @@ class Images:
         if self.exists(hub.tag):
             return hub.tag
         try:
-            sources = archive.own_sources(release)
+            sources, why = archive.own_sources(release), ""
         except Problem as problem:
             sources, why = [], problem.says
         made_by = "\n".join([*archive.MMDEBSTRAP, *sources])
