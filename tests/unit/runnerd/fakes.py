@@ -231,15 +231,20 @@ class FakeListener:
     def __init__(self, world: FakeWorld) -> None:
         self.world = world
         self.since: dict[str, float] = {}
+        self.heard: dict[str, Output] = {}
 
     def follow(self, machine_ids: Iterable[str]) -> None:
         self.since = {machine_id: self.since.get(machine_id, self.world.clock.at) for machine_id in machine_ids}
+        for machine_id in self.heard.keys() - self.since.keys():
+            del self.heard[machine_id]
 
     def output(self, machine_id: str) -> Output:
         container = self.world.containers.get(machine_id)
-        if container is None or self.world.clock.at < self.since.get(machine_id, float("inf")) + 1.0:
+        if self.world.clock.at < self.since.get(machine_id, float("inf")) + 1.0:
             return Output()
-        return container.output
+        if container is not None:
+            self.heard[machine_id] = container.output
+        return self.heard.get(machine_id, Output())
 
 
 class Inline(Executor):

@@ -383,18 +383,15 @@ def _earliest(*times: float | None) -> float | None:
     return min(known) if known else None
 
 
-def back_off(failures: int, outcome: Outcome) -> float:
-    """Seconds until a slot is tried again after `failures` bad ends in a row.
+def back_off(failures: int, was_online: bool) -> float:
+    """Seconds until a slot is tried again after `failures` bad ends in a row, this one included.
 
-    A runner that had come online and left without a job is replaced almost at once: the machine works, and a user who
-    ends it expects a new one. One that never came online would only burn GitHub's budget.
+    A runner that had come online is replaced almost at once, whatever ended it: the machine works, and who kills one by
+    hand expects a new one. One that never came online would only burn GitHub's budget.
     """
-    if outcome in BACK_OFF_SHORT:
-        return min(0.5 * 2.0 ** (failures - 1), 3.0)
-    return min(2.0**failures, 300.0)
-
-
-BACK_OFF_SHORT = frozenset({Outcome.ENDED_IDLE, Outcome.REMOVED_AT_GITHUB})
+    if was_online:
+        return min(0.25 * 2.0 ** min(failures - 1, 10), 2.0)
+    return min(2.0 ** min(failures, 10), 300.0)
 
 
 def leave_by(limits: Limits, reason: Leaving, since: float) -> float | None:

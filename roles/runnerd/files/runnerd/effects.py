@@ -43,7 +43,7 @@ class Ended:
     slot: str
     outcome: Outcome
     reason: str
-    lived: bool = False  # it had come online
+    online_for: float | None = None  # seconds; None: it never came online
 
 
 def runner_name(prefix: str, slot: str, container_id: str) -> str:
@@ -164,15 +164,15 @@ class Effects:
             log.warning("%s: %s", attempt.slot, exc)
         crashpoint("stop.after")
 
-    def clear(self, attempt: Attempt, action: Clear, lived: bool) -> Ended | None:
+    def clear(self, attempt: Attempt, action: Clear, online_for: float | None) -> Ended | None:
         """Record the outcome, remove the container, finish the attempt. None: it could not be removed yet."""
         minting = attempt.phase is Phase.MINTING
         if attempt.name and action.outcome not in FORGOTTEN_BY_GITHUB and (attempt.runner_id is not None or minting):
             # A row that was adopted has no id: a clone of this machine must not delete its original's runners.
             self._haunt(attempt, GHOST_HORIZON if attempt.runner_id is not None else LOST_HORIZON)
-        return self._end(attempt, action.outcome, action.reason, lived)
+        return self._end(attempt, action.outcome, action.reason, online_for)
 
-    def _end(self, attempt: Attempt, outcome: Outcome, reason: str, lived: bool = False) -> Ended | None:
+    def _end(self, attempt: Attempt, outcome: Outcome, reason: str, online_for: float | None = None) -> Ended | None:
         if attempt.phase is not Phase.REMOVING:
             attempt = self._journal.advance(attempt.id, Phase.REMOVING, outcome=outcome, reason=reason)
         crashpoint("remove.before")
@@ -185,7 +185,7 @@ class Effects:
         crashpoint("remove.after")
         self._journal.advance(attempt.id, Phase.FINISHED)
         self._tell(attempt, "ended", f"{outcome.value}: {reason}")
-        return Ended(attempt.slot, outcome, reason, lived)
+        return Ended(attempt.slot, outcome, reason, online_for)
 
     # Registrations without a container
 

@@ -70,15 +70,7 @@ FORGOTTEN_BY_GITHUB = frozenset(
 )
 #: Outcomes that say nothing bad about the slot: it is filled again at once.
 BLAMELESS = frozenset(
-    {
-        Outcome.JOB,
-        Outcome.JOB_LOST,
-        Outcome.JOB_CANCELLED,
-        Outcome.DRAINED,
-        Outcome.KILLED,
-        Outcome.INTERRUPTED,
-        Outcome.HOST_RESTARTED,
-    }
+    {Outcome.JOB, Outcome.JOB_CANCELLED, Outcome.DRAINED, Outcome.INTERRUPTED, Outcome.HOST_RESTARTED}
 )
 
 

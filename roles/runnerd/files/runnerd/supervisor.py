@@ -56,6 +56,8 @@ log = logging.getLogger("runnerd")
 
 #: Seconds between two rounds at the most. Everything urgent wakes the loop by itself.
 ROUND = 15.0
+#: A runner that was online for longer than this (seconds) begins a slot's count of bad ends anew.
+LASTING = 60.0
 
 
 @dataclass
@@ -152,7 +154,7 @@ class Supervisor:
                 ended = flight.result()
             except Exception as exc:  # a bug must not end the loop: the slot is tried again later, and the log tells
                 log.exception("%s: an action failed in an unforeseen way", name)
-                self._failures[name] = self._failed(name, 5.0, f"internal error: {exc}")
+                self._failures[name] = _Failures(1, self._clock.now() + 30.0, f"internal error: {exc}")
                 continue
             if ended is not None:
                 self._account(ended)
@@ -162,15 +164,11 @@ class Supervisor:
         if ended.outcome in BLAMELESS:
             self._failures.pop(ended.slot, None)
             return
+        if ended.online_for is not None and ended.online_for > LASTING:
+            self._failures.pop(ended.slot, None)
         count = self._failures.get(ended.slot, _Failures()).count + 1
-        self._failures[ended.slot] = self._failed(ended.slot, back_off(count, ended.outcome), ended.reason)
-        if ended.lived:
-            # The machine works; whatever ended it was not its start.
-            self._failures[ended.slot].count = min(count, 3)
-
-    def _failed(self, slot: str, wait: float, reason: str) -> _Failures:
-        count = self._failures.get(slot, _Failures()).count + 1
-        return _Failures(count, self._clock.now() + wait, reason)
+        retry_at = self._clock.now() + back_off(count, ended.online_for is not None)
+        self._failures[ended.slot] = _Failures(count, retry_at, ended.reason)
 
     # Observing
 
@@ -191,10 +189,12 @@ class Supervisor:
         alive_slots = {slot for slot, f in found.items() if f.machine.status is MachineStatus.RUNNING}
         rows = {slot: self._known_by_name(row) if slot in alive_slots else row for slot, row in rows.items()}
 
-        # A container that no row explains yet is listened to from its row on, in the next round.
-        alive = [f.machine.id for slot, f in found.items() if slot in rows and f.machine.id == rows[slot].container_id]
         if not docker_error:
-            self._listener.follow(alive)
+            self._listener.follow(
+                row.container_id
+                for slot, row in rows.items()
+                if row.container_id and _was_started(row, slot in in_flight)
+            )
             dead = [f.machine.id for f in found.values() if f.machine.status is MachineStatus.DEAD]
             self._dead = {machine_id: self._dead.get(machine_id, now) for machine_id in dead}
         running = [f.machine.id for f in found.values() if f.machine.status is MachineStatus.RUNNING]
@@ -223,7 +223,7 @@ class Supervisor:
                     attempt=attempt,
                     machine=machine,
                     worker=workers.get(machine.id, Tri.UNKNOWN),
-                    output=self._listener.output(machine.id),
+                    output=self._listener.output((attempt.container_id if attempt else None) or machine.id),
                     registration=self._registration(attempt),
                     in_flight=slot in in_flight,
                     failures=failures.count,
@@ -334,8 +334,9 @@ class Supervisor:
             self._fly(action.slot, self._effects.stop, view.attempt, action)
         elif isinstance(action, Clear):
             assert view.attempt is not None
-            lived = view.output.listening_at is not None
-            self._fly(action.slot, self._effects.clear, view.attempt, action, lived)
+            since = view.output.listening_at
+            online_for = world.now - since if since is not None else None
+            self._fly(action.slot, self._effects.clear, view.attempt, action, online_for)
 
     def _fly(self, name: str, function: Callable[..., Ended | None], *arguments: object) -> None:
         flight = self._executor.submit(function, *arguments)
@@ -469,6 +470,13 @@ class Supervisor:
         if state == "idle" and view.output.listening_at is not None:
             return view.output.listening_at
         return now
+
+
+def _was_started(attempt: Attempt, in_flight: bool) -> bool:
+    """Whether its container has an output to read: before the start, reading ends at once."""
+    if attempt.phase is Phase.STARTING:
+        return not in_flight
+    return attempt.phase not in (Phase.CREATING, Phase.MINTING)
 
 
 def _key(attempt: Attempt) -> str:

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One runner host under test: the lab it lives in, the user who deploys it, and what is asked of it.
+
+Deploying costs seconds, so tests share one host; each begins with `Rig.base()`, which puts it back to three idle
+runners and costs nothing when it is there already.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from tests.lab.common import Problem, eventually
+from tests.lab.github import GitHub
+from tests.lab.host import Host
+from tests.lab.lab import Lab, RunnerImage
+from tests.lab.project import Project, Result
+
+GROUP = "github_runners"
+SCOPE = "my-org"
+COUNT = 3
+PROJECT_LABEL = "com.docker.compose.project=github-runners"
+
+
+class Rig:
+    """A host, its user, and GitHub."""
+
+    def __init__(self, lab: Lab, project: Project, host: Host, image: RunnerImage) -> None:
+        self.lab = lab
+        self.project = project
+        self.host = host
+        self.image = image
+        self.github: GitHub = lab.github
+        self.token = f"ghp_{secrets.token_hex(18)}"
+        self.github.credentials({"test": {"token": self.token, "scopes": {SCOPE: "write", f"{SCOPE}/*": "write"}}})
+        self._base: dict[str, Any] = {
+            "github_docker_runners_scope": SCOPE,
+            "github_docker_runners_token": self.token,
+            "github_docker_runners_api_url": lab.api_url,
+            "github_docker_runners_ca_file": "/etc/ssl/certs/ca-certificates.crt",
+            "github_docker_runners_image": image.reference,
+            "github_docker_runners_count": COUNT,
+            "github_docker_runners_drain_timeout": 600,
+            "github_docker_runners_shutdown_timeout": 30,
+            "github_docker_runners_stop_grace_period": 5,
+        }
+        self._now: dict[str, Any] = {}
+        self.last: Result | None = None
+
+    # The user
+
+    def deploy(self, *options: str, **changes: Any) -> Result:
+        """Write the base's variables with `changes` (names without prefix) and run `deploy`; it must end well."""
+        result = self.try_deploy(*options, **changes)
+        if result.rc:
+            raise Problem(f"deploy ended with {result.rc}:\n{result.output[-6000:]}\n{self.tell()}")
+        return result
+
+    def try_deploy(self, *options: str, **changes: Any) -> Result:
+        """The same, whether it ends well or not."""
+        wanted = self._base | {f"github_docker_runners_{name}": value for name, value in changes.items()}
+        dropped = dict.fromkeys(self._now.keys() - wanted.keys())
+        self.project.set_variables(GROUP, **wanted, **dropped)
+        self._now = wanted
+        self.last = self.project.playbook("deploy", *options)
+        return self.last
+
+    def base(self) -> None:
+        """Three idle runners by the base's settings, no job, no fault, no drain, nothing paused."""
+        self.github.clear_faults()
+        for job in self.github.jobs():
+            if job["status"] != "completed":
+                self.github.cancel(job["id"])
+        if self._now != self._base:
+            self.deploy()
+        status = self.status()
+        if status["paused"] or status["drains"]:
+            self.runnerd("resume")
+        self.idle(COUNT)
+
+    # The host
+
+    def runnerd(self, *words: str, check: bool = True, timeout: float = 120) -> str:
+        """The command on the host."""
+        return self.host.exec("runnerd", *words, check=check, timeout=timeout).stdout
+
+    def status(self) -> dict[str, Any]:
+        """`runnerd status --json`."""
+        return dict(json.loads(self.runnerd("status", "--json", check=False) or "{}"))
+
+    def slots(self) -> dict[str, dict[str, Any]]:
+        """The slots by name."""
+        return {slot["slot"]: slot for slot in self.status()["slots"]}
+
+    def containers(self) -> dict[str, str]:
+        """Container name -> id, of all the project's containers."""
+        lines = self.host.docker(
+            "ps", "--all", "--no-trunc", "--filter", f"label={PROJECT_LABEL}", "--format", "{{.Names}} {{.ID}}"
+        ).splitlines()
+        return dict(line.split() for line in lines)
+
+    def volumes(self) -> set[str]:
+        """The names of all volumes."""
+        return set(self.host.docker("volume", "ls", "--quiet").split())
+
+    def until(self, true: Callable[[dict[str, dict[str, Any]]], bool], seconds: float = 90) -> None:
+        """Wait until something is true of the slots."""
+
+        def holds() -> bool:
+            status = self.status()
+            return bool(status.get("daemon")) and true({slot["slot"]: slot for slot in status["slots"]})
+
+        eventually(holds, seconds, lambda: self.tell(), pause=0.2)
+
+    def idle(self, count: int, seconds: float = 120) -> None:
+        """Wait until the host has exactly `count` slots, all idle, and GitHub exactly these runners online."""
+        names = {f"runner-{number}" for number in range(1, count + 1)}
+        self.until(lambda slots: slots.keys() == names and all(s["state"] == "idle" for s in slots.values()), seconds)
+        self.github.wait_online(count, seconds)
+
+    def tell(self) -> str:
+        """What a developer wants to see when something did not come true."""
+        parts = [
+            self.runnerd("status", check=False),
+            self.runnerd("events", "--last", "30", check=False),
+            self.host.exec("journalctl", "-u", "runnerd", "-n", "20", "--no-pager", check=False).stdout,
+            json.dumps(self.github.runners(), indent=1)[-2000:],
+        ]
+        return "\n".join(parts)
+
+    # Jobs
+
+    def job(self, script: str, **fields: Any) -> int:
+        """Queue a job that any of the host's runners can take; its number."""
+        return self.github.queue_job(script, **fields)
+
+    def counting(self, seconds: int = 600) -> int:
+        """Queue a job that says each second that it lives, and wait until a runner has it; its number."""
+        script = f"for i in $(seq {seconds}); do echo tick $i; [ -e /tmp/finish ] && break; sleep 1; done; echo done"
+        number = self.job(script, name="counting")
+        self.github.wait_job(number, until=lambda job: job["status"] == "in_progress")
+        self.until(lambda slots: any(slot["job"] == "counting" for slot in slots.values()))
+        return number
+
+    def slot_of(self, number: int) -> str:
+        """The slot that runs a job."""
+        runner = self.github.job(number)["runner_name"]
+        return next(name for name, slot in self.slots().items() if slot["runner"] == runner)
+
+    def finish(self, number: int) -> dict[str, Any]:
+        """Let a counting job come to its end; the job with its log, which must be whole."""
+        container = f"github-{self.slot_of(number)}"
+        self.host.docker("exec", container, "touch", "/tmp/finish")
+        job = self.github.wait_job(number)
+        assert job["result"] == "Succeeded", job
+        lines = [line for line in job["log"].splitlines() if line.startswith(("tick", "done"))]
+        ticks = [int(line.split()[1]) for line in lines[:-1]]
+        assert lines[-1] == "done" and ticks == list(range(1, len(ticks) + 1)), lines[-5:]
+        assert len(job["assignments"]) == 1, "it was given to more than one runner"
+        return job
