@@ -95,7 +95,7 @@ def test_concurrent_requests(rest: Rest, double: Double) -> None:
 
 
 def test_many_at_once_are_fine_within_the_limit(client: Callable[[str | None], Rest], double: Double) -> None:
-    clients = [client(CREDENTIALS["admin"]["token"]) for _number in range(8)]  # type: ignore[arg-type]
+    clients = [client(CREDENTIALS["admin"]["token"]) for _number in range(8)]  # type: ignore[arg-type]  # it is no None
     with futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda one: one("GET", LIST).status_code, clients))
     assert answers == [200] * 8

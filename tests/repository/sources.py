@@ -96,7 +96,7 @@ def tasks() -> list[Task]:
 
 def comment_beside(lines: list[str], index: int, after: str) -> bool:
     """Whether a line says why: by a comment behind `after` on the same line, or by a comment line right above it."""
-    words = re.compile(r"[#(]\s*\w.*\w")
+    words = re.compile(r"[#(,]\s*\w.*\w")
     behind = lines[index].split(after, 1)[-1]
     above = lines[index - 1].strip() if index else ""
     return bool(words.search(behind)) or bool(above.startswith("#") and words.search(above))

@@ -142,7 +142,7 @@ class Unreachable(GitHubError):
         self.sent = sent
 
     @property
-    def in_doubt(self) -> bool:  # type: ignore[override]
+    def in_doubt(self) -> bool:  # type: ignore[override]  # an attribute there, computed here
         return self.sent is not False
 
 

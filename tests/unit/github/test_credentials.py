@@ -17,13 +17,13 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.s
 def test_secret_shows_only_on_request() -> None:
     secret = Secret("abc123")
     assert secret.reveal() == "abc123"
-    for shown in (repr(secret), str(secret), f"{secret}", f"{secret!r:>20}", "%s" % secret, repr([secret])):  # noqa: UP031
+    for shown in (repr(secret), str(secret), f"{secret}", f"{secret!r:>20}", "%s" % secret, repr([secret])):  # noqa: UP031, one more way to show
         assert "abc123" not in shown
         assert "Secret(hidden)" in shown
     with pytest.raises(TypeError):
         json.dumps(secret)
     with pytest.raises(TypeError):
-        "Bearer " + secret  # type: ignore[operator]
+        "Bearer " + secret  # type: ignore[operator]  # that is the point
 
 
 def test_secrets_compare_by_value() -> None:

@@ -122,7 +122,7 @@ def test_accepted(text: str, kind: str, canonical: str, api_path: str) -> None:
 )
 def test_refused_with_value_and_remedy(text: object) -> None:
     with pytest.raises(ScopeError) as caught:
-        Scope.parse(text)  # type: ignore[arg-type]
+        Scope.parse(text)  # type: ignore[arg-type]  # on purpose
     assert repr(text) in str(caught.value) or "@" in str(text)
     assert "Do: write owner/repo, my-org, enterprises/NAME" in str(caught.value)
 
@@ -212,8 +212,8 @@ def test_web_url(api_url: str, web: str) -> None:
 )
 def test_bad_api_url(api_url: object) -> None:
     with pytest.raises(ValueError, match=r"Do: write https://api\.github\.com") as caught:
-        split_api_url(api_url)  # type: ignore[arg-type]
+        split_api_url(api_url)  # type: ignore[arg-type]  # on purpose
     assert "api_url = " in str(caught.value)
     assert "pw" not in str(caught.value)
     with pytest.raises(ValueError, match="api_url"):
-        Scope.parse("octo", api_url)  # type: ignore[arg-type]
+        Scope.parse("octo", api_url)  # type: ignore[arg-type]  # on purpose
