@@ -141,12 +141,13 @@ def runner_report(status: str, error: str = "") -> dict[str, Any]:
         error: What it printed on its standard error.
 
     Returns:
-        ``table``: a line for each slot (slot, state, reason, remedy), and for what stops all of them; ``draining``: a
-        line for each slot that still lets its runner finish; ``waiting``: whether any does.
+        ``table``: a line for each slot (slot, state, reason, remedy), then the notes; ``notes``: a line for whatever
+        concerns more than one slot; ``draining``: a line for each slot that still lets its runner finish.
     """
     told = _json(status)
     if not isinstance(told, Mapping):
-        return {"table": [error.strip() or "runnerd: no answer. Do: systemctl status runnerd"], "draining": []}
+        why = error.strip() or "runnerd: no answer. Do: systemctl status runnerd"
+        return {"table": [why], "draining": [], "notes": [why]}
     slots = told.get("slots") or []
     rows = [["SLOT", "STATE", "REASON", "REMEDY"]]
     for slot in slots:
@@ -154,22 +155,22 @@ def runner_report(status: str, error: str = "") -> dict[str, Any]:
         rows.append([str(slot.get("slot")), state, slot.get("reason") or "-", slot.get("remedy") or "-"])
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    table += [f"{what}: {told[what]}" for what in ("docker", "definition") if told.get(what)]
-    table += [
+    notes = [f"{what}: {told[what]}" for what in ("docker", "definition") if told.get(what)]
+    notes += [
         f"until {gate.get('until')}: {gate.get('what')}: {gate.get('reason')} {gate.get('remedy') or ''}".rstrip()
         for gate in told.get("gates") or []
     ]
     if told.get("paused"):
-        table.append("paused: no new runners. Do: runnerd resume")
+        notes.append("paused: no new runners. Do: runnerd resume")
     if told.get("drains"):
-        table.append(f"draining: {', '.join(told['drains'])}. Do: runnerd resume")
+        notes.append(f"draining: {', '.join(told['drains'])}. Do: runnerd resume")
     draining = [
         f"slot {slot['slot']} drains ({'job' if slot.get('state') == 'busy' else slot.get('state')} "
         f"since {_duration(slot.get('seconds'))})"
         for slot in slots
         if slot.get("leaving") and (slot.get("container") or slot.get("runner"))
     ]
-    return {"table": table, "draining": draining}
+    return {"table": table + notes, "draining": draining, "notes": notes}
 
 
 class FilterModule:

@@ -154,6 +154,7 @@ def test_the_report() -> None:
         ],
     }
     found = runner_report(json.dumps(told))
+    assert found["table"][-4:] == found["notes"]
     assert found["draining"] == ["slot runner-5 drains (job since 12 min)", "slot runner-6 drains (idle since 2 h)"]
     assert found["table"] == [
         "SLOT      STATE          REASON  REMEDY",
@@ -170,4 +171,6 @@ def test_the_report() -> None:
 
 def test_the_report_without_an_answer() -> None:
     assert runner_report("", "runnerd: no runnerd answers\n")["table"] == ["runnerd: no runnerd answers"]
-    assert runner_report("")["table"] == ["runnerd: no answer. Do: systemctl status runnerd"]
+    assert (
+        runner_report("")["notes"] == runner_report("")["table"] == ["runnerd: no answer. Do: systemctl status runnerd"]
+    )
