@@ -88,10 +88,12 @@ def types() -> None:
     wanted = {
         "plugins/module_utils/_github": f"{package}.module_utils._github",
         "plugins/filter": f"{package}.filter",
+        "plugins/modules": f"{package}.modules",
         "roles/runnerd/files/runnerd": "runnerd",
         "tests/doubles/github": "tests.doubles.github",
         "tests/gates": "tests.gates",
         "tests/lab": "tests.lab",
+        "tests/repository": "tests.repository",
     }
     found = [name for path, name in wanted.items() if any((ROOT / path).glob("*.py"))]
     run("mypy", "--no-error-summary", *[word for name in found for word in ("--package", name)])

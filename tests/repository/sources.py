@@ -79,8 +79,12 @@ class _Loader(yaml.SafeLoader):
     """Safe, and knows Ansible's own tags: their value is taken as text."""
 
 
+def _as_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
 for _tag in ("!vault", "!unsafe"):
-    _Loader.add_constructor(_tag, lambda loader, node: loader.construct_scalar(node))
+    _Loader.add_constructor(_tag, _as_text)
 
 
 def tasks() -> list[Task]:

@@ -129,7 +129,7 @@ def judged() -> set[str]:
 
     The role hands all its variables to the filter, so that their names do not stand in its tasks.
     """
-    host = {"name": "h", "groups": [], "inventory": None, "processors": 4, "memory_mb": 8192}
+    host: dict[str, Any] = {"name": "h", "groups": [], "inventory": None, "processors": 4, "memory_mb": 8192}
     found = set()
     for name in spec("github_docker_runners"):
         variables = {**defaults("github_docker_runners"), name: [{"nonsense": []}]}

@@ -39,20 +39,9 @@ def run(folder: Path, tests: str, allowed: str) -> subprocess.CompletedProcess[s
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     (folder / "tests" / "skips.txt").write_text(allowed)
     (folder / "tests" / "test_it.py").write_text(tests)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.gates.skips",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        folder,
-    ]
+    options = ["-q", "-p", "tests.gates.skips", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     return subprocess.run(
-        [*command, folder / "tests"],
+        [sys.executable, "-m", "pytest", *options, str(folder / "tests")],
         cwd=ROOT,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
