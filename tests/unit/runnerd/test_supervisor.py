@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import ClassVar
 
@@ -431,6 +432,22 @@ def test_a_runner_that_never_comes_online_is_given_up_and_backed_off(host: Host)
     host.rounds(200)
     live = {c.id[:12] for c in host.world.containers.values()}
     assert len({r.name[-12:] for r in host.world.registered.values()} - live) <= 3
+
+
+def test_the_status_tells_of_what_was_asked_once_the_answer_is_given(host: Host) -> None:
+    stopping = threading.Event()
+    loop = threading.Thread(target=host.supervisor.run, args=(stopping, lambda: None))
+    loop.start()
+    try:
+        for wanted in (["runner-1"], SLOTS, ["runner-1", "runner-2"]):
+            host.want(wanted)
+            host.supervisor.reload()
+            host.supervisor.see_through()
+            assert [slot.slot for slot in host.supervisor.status.slots if slot.wanted] == wanted
+    finally:
+        stopping.set()
+        host.supervisor.wake()
+        loop.join()
 
 
 class Machine(RuleBasedStateMachine):

@@ -95,7 +95,7 @@ class _Handler(socketserver.StreamRequestHandler):
         if command == "status":
             if asked.get("refresh"):
                 supervisor.refresh()
-            return supervisor.status.as_json()
+            return supervisor.current_status().as_json()
         if command == "limits":
             return asdict(supervisor.settings.limits)
         if command == "reload":
@@ -111,4 +111,5 @@ class _Handler(socketserver.StreamRequestHandler):
             supervisor.drain(asked["slots"], asked["by"], asked["limit"])
         else:
             raise ValueError(f"no such command: {command}")
+        supervisor.see_through()
         return {}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .clock import iso
 from .model import Explained, Gate, Leaving, SlotView, Tri, World
@@ -77,6 +77,12 @@ class Status:
     ghosts: int = 0
     now: float = 0.0
     wall: float = 0.0
+
+    def aged(self, now: float) -> Status:
+        """The same, some seconds later: nothing has happened since, or there would have been another round."""
+        older = int(now - self.now)
+        slots = tuple(replace(slot, seconds=slot.seconds + older) for slot in self.slots)
+        return replace(self, slots=slots, now=now, wall=self.wall + now - self.now)
 
     def as_json(self) -> dict[str, object]:
         """The object that `status --json` prints."""

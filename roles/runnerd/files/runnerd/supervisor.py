@@ -107,6 +107,8 @@ class Supervisor:
         self._listener = Listener(provider, self.wake)
         self._wake = threading.Event()
         self._lock = threading.RLock()
+        self._rounds = threading.Condition()
+        self._begun = self._ended_rounds = 0
         self._flights: dict[str, Future[Ended | None]] = {}
         self._lists: dict[str, _Listing] = {}
         self._failures: dict[str, _Failures] = {}
@@ -135,6 +137,8 @@ class Supervisor:
     def round(self) -> float | None:
         """Observe, decide, act, tell. Returns when the next round is due at the latest."""
         with self._lock:
+            self._begun += 1
+            this = self._begun
             self._land()
             world, docker_error = self._observe()
             plan = decide(world)
@@ -142,7 +146,21 @@ class Supervisor:
                 self._launch(action, world)
             self._tell(world, plan.explained, docker_error)
             self._release_left(world)
-            return plan.wake_at
+        with self._rounds:
+            self._ended_rounds = this
+            self._rounds.notify_all()
+        return plan.wake_at
+
+    def see_through(self, timeout: float = 30.0) -> None:
+        """Return when a round has ended that began after this call: the status then tells of what was asked before."""
+        with self._rounds:
+            wanted = self._begun + 1
+            self.wake()
+            self._rounds.wait_for(lambda: self._ended_rounds >= wanted, timeout)
+
+    def current_status(self) -> Status:
+        """The status of the last round, its durations as of now."""
+        return self.status.aged(self._clock.now())
 
     def _land(self) -> None:
         """Take in what the finished actions brought."""
