@@ -190,6 +190,17 @@ def test_with_the_trap_a_job_is_cancelled_and_waited_for(
     assert runner.files, "the real one removes its files after a job, not after a shutdown"
 
 
+def test_with_the_trap_run_sh_ends_after_the_listener(runner: Runner, service: Service) -> None:
+    script = "mkfifo go; trap 'echo stopping; read -r < go; exit 0' INT; echo ready; sleep 1000 & wait"
+    process = running_job(runner, service, script, **TRAP, STANDIN_TIME_SCALE="10")
+    process.send(signal.SIGTERM)
+    process.wait_for("^Exiting runner...$")
+    service.wait(lambda: "stopping" in service.jobs[0].lines)
+    runner.go()
+    assert process.process.wait() == 143
+    assert service.jobs[0].result == "Canceled"
+
+
 def test_without_the_trap_term_leaves_the_listener_alive(runner: Runner, service: Service) -> None:
     process = listening(runner, service)
     process.send(signal.SIGTERM)

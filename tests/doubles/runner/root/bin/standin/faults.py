@@ -25,7 +25,7 @@ KNOWN: dict[str, tuple[str | None, float | None]] = {
 }
 
 REMEDY = "Do: give a JSON object, a JSON list or a comma list of " + ", ".join(
-    name if not meaning else f"{name}=<{meaning}>" for name, (meaning, _) in KNOWN.items()
+    name if not meaning else f"{name}=<{meaning}>" for name, (meaning, _default) in KNOWN.items()
 )
 
 
