@@ -124,6 +124,7 @@ def changelog() -> None:
 
 def docs() -> None:
     """The documentation inside plugins and roles (antsibull-docs)."""
+    CACHE.mkdir(parents=True, exist_ok=True)
     run(
         "antsibull-docs",
         "lint-collection-docs",
@@ -131,7 +132,7 @@ def docs() -> None:
         # Not `all`: that reads the documentation of every collection in the ansible package, for minutes.
         "--validate-collection-refs=dependent",
         ".",
-        env=collections(),
+        env={**collections(), "HOME": str(CACHE)},  # it writes a log into the home folder
     )
 
 
