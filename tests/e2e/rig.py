@@ -115,7 +115,7 @@ class Rig:
             status = self.status()
             return bool(status.get("daemon")) and true({slot["slot"]: slot for slot in status["slots"]})
 
-        eventually(holds, seconds, lambda: self.tell(), pause=0.2)
+        eventually(holds, seconds, self.tell, pause=0.2)
 
     def idle(self, count: int, seconds: float = 120) -> None:
         """Wait until the host has exactly `count` slots, all idle, and GitHub exactly these runners online."""
