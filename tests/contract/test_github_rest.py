@@ -322,6 +322,7 @@ def test_groups_a_repository_may_use(rest: Rest, double: Double) -> None:
     double.admin.scopes(
         {
             "my-org/open": {"visibility": "public"},
+            "my-org/second": {},
             "my-org": {"groups": [{"name": "few", "visibility": "selected", "repositories": ["my-org/app"]}]},
         }
     )
@@ -331,6 +332,7 @@ def test_groups_a_repository_may_use(rest: Rest, double: Double) -> None:
         return [group["name"] for group in found["runner_groups"]]
 
     assert names("app") == ["Default", "GitHub-hosted", "builders", "few"]
+    assert names("second") == ["Default", "GitHub-hosted", "builders"]
     assert names("open") == ["GitHub-hosted"]
     assert names("unknown") == []
 

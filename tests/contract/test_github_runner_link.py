@@ -435,6 +435,15 @@ def test_a_job_that_nobody_picks_up_is_queued_again(registered: Callable[..., Ru
     assert double.admin.job(job)["assignments"][0]["runner_name"] == "slow"
 
 
+def test_time_passes_though_nobody_asks(registered: Callable[..., Runner], double: Double) -> None:
+    double.admin.settings(poll_hold=NEVER, pickup_life=1)
+    slow, other = registered("slow").connect(), registered("other")
+    job = queue(double)
+    slow.call("DELETE", f"/session?sessionId={slow.session}")
+    # The call is answered by the clock alone: the job of the runner that is gone goes to the one that waits.
+    assert other.connect().poll().json()["body"]["id"] == job
+
+
 def test_an_offer_that_was_lost_is_made_again_to_a_new_session(
     registered: Callable[..., Runner], double: Double
 ) -> None:
