@@ -58,8 +58,8 @@ unit: venv ## what needs no Docker
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
 
-e2e: engine ## real hosts, real Docker, real ansible-playbook
-	@$(RUN) pytest tests/e2e
+e2e: engine ## the lab, real hosts, real Docker, real ansible-playbook
+	@$(RUN) pytest tests/lab tests/e2e
 
 molecule: engine ## the roles, as Ansible's users test them
 	@$(RUN) molecule test

@@ -190,6 +190,17 @@ class Lab:
 
     def down(self) -> list[str]:
         """Remove all that has the label, and the folders; return what there was. Works on half a lab, and twice."""
+        gone: list[str] = []
+        # Until nothing is found: the engine may still be at something that an interrupted run had asked for.
+        while found := self._remove_labelled():
+            gone += found
+        for folder in (self.folder, self._sockets_path):
+            if folder.exists():
+                shutil.rmtree(folder)
+                gone.append(f"folder {folder}")
+        return gone
+
+    def _remove_labelled(self) -> list[str]:
         label: dict[str, Any] = {"label": f"{LAB_LABEL}={self.prefix}"}
         gone = []
         for container in self.client.containers.list(all=True, filters=label, ignore_removed=True):
@@ -204,10 +215,6 @@ class Lab:
         for image in self.client.images.list(filters=label):
             _unless_gone(self.client.images.remove, image.id, force=True)
             gone.append(f"image {', '.join(image.tags) or image.id}")
-        for folder in (self.folder, self._sockets_path):
-            if folder.exists():
-                shutil.rmtree(folder)
-                gone.append(f"folder {folder}")
         return gone
 
     @property
