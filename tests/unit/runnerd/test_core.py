@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runnerd import core
-from runnerd.core import decide, is_busy, scope_key
+from runnerd.core import decide, scope_key
 from runnerd.model import (
     Adopt,
     Attempt,
@@ -50,7 +50,7 @@ outputs = st.builds(
     readable=st.booleans(),
     ended=st.booleans(),
     listening_at=moments,
-    job_at=moments,
+    job_at=st.none() | st.none() | moments,
     done_at=moments,
     registration_deleted=st.booleans(),
     version_refused=st.booleans(),
@@ -98,6 +98,24 @@ views = st.builds(
     in_flight=st.booleans(),
     retry_at=st.sampled_from([0.0, NOW + 20]),
 )
+#: Most of what there is to decide is about runners that are there; at random they would be rare.
+running = st.builds(
+    SlotView,
+    slot=st.just("runner-1"),
+    pool=st.just("default"),
+    wanted=st.booleans(),
+    leaving=st.sampled_from(Leaving),
+    leave_by=st.none() | st.just(NOW + 50) | moments,
+    attempt=attempts.map(
+        lambda attempt: replace(
+            attempt, container_id=CONTAINER, runner_id=7, started_at=NOW - 300, deregister_after=0.0, outcome=None
+        )
+    ).filter(lambda attempt: attempt.phase in (Phase.RUNNING, Phase.DEREGISTERING, Phase.STOPPING)),
+    machine=st.just(Machine(MachineStatus.RUNNING, CONTAINER)),
+    worker=st.sampled_from(Tri),
+    output=outputs.map(lambda output: replace(output, done_at=None)) | outputs,
+    registration=registrations.map(lambda registration: replace(registration, seen_at=NOW - 1)) | registrations,
+)
 gates = st.dictionaries(
     st.sampled_from([KEY, "pool default", "docker"]),
     st.sampled_from([NOW - 5, NOW + 60]),
@@ -106,7 +124,7 @@ gates = st.dictionaries(
 worlds = st.builds(
     World,
     now=st.just(NOW),
-    slots=st.lists(views, min_size=1, max_size=4).map(
+    slots=st.lists(views | running | running, min_size=1, max_size=4).map(
         lambda found: tuple(
             replace(view, slot=f"runner-{i}", attempt=view.attempt and replace(view.attempt, id=i, slot=f"runner-{i}"))
             for i, view in enumerate(found)
@@ -120,6 +138,11 @@ worlds = st.builds(
     refreshing=st.sampled_from([frozenset(), frozenset({KEY})]),
     concurrent_starts=st.sampled_from([1, 4]),
 )
+
+
+def surely_busy(view: SlotView) -> bool:
+    """A worker is there; or the runner said that it took a job, and not that it is over."""
+    return view.worker is Tri.YES or (view.output.job_at is not None and view.output.done_at is None)
 
 
 @settings(max_examples=1500, deadline=None)
@@ -149,16 +172,18 @@ def test_what_it_must_never_do(world: World) -> None:
             assert view.attempt.phase in (Phase.CREATING, Phase.MINTING, Phase.REMOVING), "a running runner was removed"
         if isinstance(action, Deregister):
             assert KEY not in closed, "a call inside a back-off window"
-            assert not is_busy(view) and view.worker is Tri.NO and view.output.readable
+            assert not surely_busy(view) and view.worker is Tri.NO and view.output.readable
+            assert (
+                view.leaving is Leaving.NOW or view.registration.busy is not Tri.YES or view.output.done_at is not None
+            )
         if isinstance(action, Stop):
+            assert view.attempt is not None
             overdue = view.leave_by is not None and world.now >= view.leave_by
-            began = view.output.job_at if view.output.job_at is not None else (view.attempt and view.attempt.started_at)
-            too_long = world.limits.job and began is not None and world.now >= began + world.limits.job
-            since = view.attempt.since if view.attempt else 0.0
-            too_long = too_long or (world.limits.job and began is None and world.now >= since + world.limits.job)
-            if is_busy(view):
+            began = view.output.job_at or view.attempt.started_at or view.attempt.since
+            too_long = world.limits.job > 0 and world.now >= began + world.limits.job
+            if surely_busy(view):
                 assert overdue or too_long, "a busy runner was stopped before its limit"
-            elif not overdue:
+            elif not overdue and not too_long:
                 assert view.worker is Tri.NO, "stopped although nobody could look"
     if KEY in closed:
         assert not [action for action in plan.actions if isinstance(action, (Refresh, Chase))]
