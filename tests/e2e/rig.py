@@ -38,6 +38,8 @@ class Rig:
         self.github: GitHub = lab.github
         self.token = f"ghp_{secrets.token_hex(18)}"
         self.github.credentials({"test": {"token": self.token, "scopes": {SCOPE: "write", f"{SCOPE}/*": "write"}}})
+        # GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
+        self.github.settings(lease_life=5)
         self._base: dict[str, Any] = {
             "github_docker_runners_scope": SCOPE,
             "github_docker_runners_token": self.token,
