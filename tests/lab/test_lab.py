@@ -41,14 +41,14 @@ def host(request: pytest.FixtureRequest, lab: Lab) -> Host:
     return lab.host(f"debian{request.param}", request.param)
 
 
-def everything(client: docker.DockerClient, name: str) -> list[str]:
+def everything(client: docker.DockerClient, name: str) -> set[str]:
     """What is there of a lab, by the label that all of it has to have."""
     label = f"{LAB_LABEL}={name}"
-    return [
+    return {
         *(str(one.name) for one in client.containers.list(all=True, filters={"label": label})),
         *(str(one.name) for one in client.volumes.list(filters={"label": label})),
         *(str(one.name) for one in client.networks.list(filters={"label": label})),
-    ]
+    }
 
 
 def identity(host: Host, kind: str) -> str:
@@ -122,9 +122,9 @@ def test_what_an_interrupted_lab_left_is_removed_and_nothing_else(lab: Lab, clie
         assert any(line.strip() == "here" for line in half.stdout)
         half.kill()
     left = everything(client, name)
-    assert {f"{name}-a", f"{name}-a-docker", f"{name}-net"} <= set(left)
+    assert {f"{name}-a", f"{name}-a-docker", f"{name}-net"} <= left
     gone = Lab(name, client).down()
     assert len(gone) >= len(left)
-    assert everything(client, name) == []
+    assert everything(client, name) == set()
     assert Lab(name, client).down() == []
     assert everything(client, lab.prefix) == mine
