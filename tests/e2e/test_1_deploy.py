@@ -97,6 +97,15 @@ def test_units_stopped_or_disabled_by_hand_are_noticed_and_repaired(rig: Rig, un
     rig.idle(3)
 
 
+def test_settings_that_only_a_start_takes_in_are_in_force_after_the_run(rig: Rig) -> None:
+    number = rig.counting()
+    before = rig.containers()
+    rig.deploy(metrics_port=9300)
+    assert "runnerd_slots" in rig.host.exec("curl", "--silent", "--fail", "http://127.0.0.1:9300/metrics").stdout
+    assert rig.containers() == before
+    rig.finish(number)
+
+
 def test_a_container_changed_by_hand_is_made_anew(rig: Rig) -> None:
     before = rig.containers()["github-runner-2"]
     rig.host.docker("rm", "--force", "github-runner-2")

@@ -71,6 +71,8 @@ class FakeWorld:
         self.github: errors.GitHubError | None = None
         self.lose_answer = False
         self.fail_start = False
+        self.fail_remove = False
+        self.removals = 0
         self.released: list[str] = []
         self.requests: list[str] = []
         self.killed_busy: list[str] = []
@@ -118,11 +120,18 @@ class FakeWorld:
             self.killed_busy.append(machine_id)
         self.die(container, 143)
 
-    def remove(self, machine_id: str) -> None:
+    def remove(self, machine_id: str, force: bool) -> None:
         self._check_docker()
-        container = self.containers.pop(machine_id, None)
+        self.removals += 1
+        container = self.containers.get(machine_id)
+        if self.fail_remove or (container and container.status is MachineStatus.RUNNING and not force):
+            raise ProviderError("device or resource busy")
+        self.containers.pop(machine_id, None)
         if container is not None and container.worker:
             self.killed_busy.append(machine_id)
+
+    def runs(self, machine_id: str) -> bool:
+        return machine_id in self.containers and self.containers[machine_id].status is MachineStatus.RUNNING
 
     def release(self, slot: str) -> None:
         self.released.append(slot)

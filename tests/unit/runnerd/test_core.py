@@ -96,6 +96,7 @@ views = st.builds(
     output=outputs,
     registration=registrations,
     in_flight=st.booleans(),
+    busy_since=moments,
     retry_at=st.sampled_from([0.0, NOW + 20]),
 )
 #: Most of what there is to decide is about runners that are there; at random they would be rare.
@@ -115,6 +116,7 @@ running = st.builds(
     worker=st.sampled_from(Tri),
     output=outputs.map(lambda output: replace(output, done_at=None)) | outputs,
     registration=registrations.map(lambda registration: replace(registration, seen_at=NOW - 1)) | registrations,
+    busy_since=moments,
 )
 gates = st.dictionaries(
     st.sampled_from([KEY, "pool default", "docker"]),
@@ -179,8 +181,8 @@ def test_what_it_must_never_do(world: World) -> None:
         if isinstance(action, Stop):
             assert view.attempt is not None
             overdue = view.leave_by is not None and world.now >= view.leave_by
-            began = view.output.job_at or view.attempt.started_at or view.attempt.since
-            too_long = world.limits.job > 0 and world.now >= began + world.limits.job
+            began = max(view.output.job_at, view.attempt.started_at or 0.0) if view.output.job_at else view.busy_since
+            too_long = world.limits.job > 0 and began is not None and world.now >= began + world.limits.job
             if surely_busy(view):
                 assert overdue or too_long, "a busy runner was stopped before its limit"
             elif not overdue and not too_long:

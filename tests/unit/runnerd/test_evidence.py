@@ -108,6 +108,9 @@ class Talker:
         self.may_end.wait(10)
         yield 7.0, "Running job: x"
 
+    def runs(self, machine_id: str) -> bool:
+        return not self.may_end.is_set()
+
 
 def until(condition: threading.Event) -> None:
     assert condition.wait(10)

@@ -450,6 +450,76 @@ def test_the_status_tells_of_what_was_asked_once_the_answer_is_given(host: Host)
         loop.join()
 
 
+def test_the_job_limit_counts_from_the_job_also_after_a_restart(host: Host) -> None:
+    """A runner that was idle for longer than the limit takes a job; a new runnerd has not heard of it yet."""
+    host.online()
+    host.rounds(20, 30000)  # longer than the five days of the limit
+    container = host.of("runner-1")
+    host.world.take_job(container, "build")
+    host.crash()
+    host.rounds(10)
+    assert container.status is MachineStatus.RUNNING
+    assert host.world.killed_busy == []
+
+
+def test_a_limit_of_nought_is_no_limit(host: Host) -> None:
+    host.online()
+    container = host.of("runner-1")
+    host.world.take_job(container, "build")
+    host.supervisor.drain([], "drain", 0.0)
+    host.rounds(40, 10000)  # less than the job's own limit
+    assert container.status is MachineStatus.RUNNING
+
+
+def test_the_stronger_of_two_drains_holds(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    host.supervisor.drain(["runner-1"], "drain", None)
+    host.supervisor.drain([], "now", None)
+    host.supervisor.drain([], "drain", None)  # does not take it back
+    host.rounds(10)
+    assert host.world.containers == {}
+
+
+def test_saying_the_same_again_does_not_begin_the_limit_anew(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    for _minute in range(4):
+        host.supervisor.drain([], "drain", 100.0)
+        host.rounds(30)
+    assert host.world.containers == {}
+
+
+def test_what_brings_nothing_is_tried_less_and_less_often(host: Host) -> None:
+    host.online()
+    host.world.fail_remove = True
+    host.world.die(host.of("runner-1"), 137)
+    host.rounds(600, 0.5)
+    assert 5 <= host.world.removals <= 12
+    host.world.fail_remove = False
+    host.rounds(130, 0.5)
+    assert host.of("runner-1").status is MachineStatus.RUNNING
+
+
+def test_a_runner_that_github_has_seen_offline_for_long_is_replaced(host: Host) -> None:
+    host.online()
+    deaf = host.of("runner-1")
+    runner = host.world.runner_of(deaf)
+    assert runner is not None
+    host.world._change(runner, status="offline")
+    host.rounds(30, 60)
+    assert deaf.id not in host.world.containers
+    assert host.world.killed_busy == []
+
+
+def test_after_a_reload_what_was_refused_is_tried_at_once(host: Host) -> None:
+    host.world.github = errors.Unauthorized("register", message="Bad credentials", status=401)
+    host.rounds(2000)
+    host.world.github = None
+    host.supervisor.reload()
+    host.recovers(within=10)
+
+
 class Machine(RuleBasedStateMachine):
     """Everything that can happen, in any order; the five promises hold after every step."""
 

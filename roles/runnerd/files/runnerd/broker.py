@@ -134,8 +134,9 @@ def gate_for(exc: errors.GitHubError, pool: Pool, failures: int, now: float, wal
     reason, remedy = str(exc).split(". Do: ", 1)[0], exc.hint
     if isinstance(exc, errors.RateLimited):
         wait = max(exc.retry_at - wall, 1.0)
-        return Gate(pool.key, now + wait, reason, remedy or "wait; GitHub said until when", failures)
-    if isinstance(exc, (errors.Unprocessable, errors.Conflict)):
+        return Gate(pool.key, now + wait, reason, remedy, failures, told=True)
+    of_the_pool = isinstance(exc, errors.NotFound) and exc.status is None  # its runner group is not there
+    if of_the_pool or isinstance(exc, (errors.Unprocessable, errors.Conflict)):
         return Gate(f"pool {pool.name}", now + _doubling(30, failures, 900), reason, remedy, failures)
     if isinstance(exc, (errors.Unauthorized, errors.Forbidden, errors.NotFound)):
         return Gate(pool.key, now + _doubling(60, failures, 900), reason, remedy, failures)

@@ -26,6 +26,8 @@ DONE, NOT_SO, WRONG, NO_DAEMON = 0, 1, 2, 3
 STATE = Path("/var/lib/runnerd")
 #: Seconds between two looks while waiting, and between two questions to GitHub about what we wait for.
 LOOK, ASK_GITHUB = 0.5, 5.0
+#: Seconds to wait for a daemon that is being restarted.
+PATIENCE = 60.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -142,15 +144,15 @@ def _wait(options: argparse.Namespace) -> int:
     asked = -ASK_GITHUB
     while True:
         refresh = time.monotonic() - asked >= ASK_GITHUB
-        status = ask(options.socket, "status", refresh=refresh)
+        status = _ask_patiently(options.socket, "status", refresh=refresh)
         if refresh:
             asked = time.monotonic()
         missing = [slot for slot in status["slots"] if _is_missing(slot, options.drained)]
-        if (not missing and status["slots"]) or time.monotonic() >= deadline:
+        if (status["daemon"] and not missing) or time.monotonic() >= deadline:
             break
         time.sleep(LOOK)
     _show(status, options.json)
-    return NOT_SO if missing else DONE
+    return NOT_SO if missing or not status["daemon"] else DONE
 
 
 def _is_missing(slot: dict[str, Any], drained: bool) -> bool:
@@ -169,8 +171,28 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _simple(options: argparse.Namespace) -> int:
-    ask(options.socket, options.command)
+    _ask_patiently(options.socket, options.command)
     return DONE
+
+
+def _ask_patiently(socket: Path, command: str, **arguments: object) -> dict[str, Any]:
+    """Ask, and wait for a daemon that is being restarted: a wish that a unit of systemd carries must not be lost."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask(socket, command, **arguments)
+        except NoDaemon:
+            if time.monotonic() >= deadline or not _being_restarted():
+                raise
+        time.sleep(LOOK)
+
+
+def _being_restarted() -> bool:
+    """Whether systemd runs the daemon, or is about to."""
+    done = subprocess.run(
+        ["systemctl", "is-active", "runnerd"], capture_output=True, text=True, timeout=10, check=False
+    )
+    return done.stdout.strip() in ("active", "activating", "reloading", "deactivating")
 
 
 def _drain(options: argparse.Namespace) -> int:
@@ -178,8 +200,8 @@ def _drain(options: argparse.Namespace) -> int:
     now = options.command == "stop"
     limit = options.limit
     if limit is None and not now and _host_shuts_down():
-        limit = ask(options.socket, "limits")["shutdown"]
-    ask(options.socket, "drain", slots=slots, by="now" if now else "drain", limit=limit)
+        limit = _ask_patiently(options.socket, "limits")["shutdown"]
+    _ask_patiently(options.socket, "drain", slots=slots, by="now" if now else "drain", limit=limit)
     return _wait_until_gone(options.socket, slots) if options.wait else DONE
 
 
@@ -196,8 +218,21 @@ def _host_shuts_down() -> bool:
 
 def _wait_until_gone(socket: Path, slots: list[str]) -> int:
     told: dict[str, str] = {}
+    shutting_down = _host_shuts_down()
+    rounds = 0
     while True:
-        status = ask(socket, "status")
+        status = _ask_patiently(socket, "status")
+        if not status["daemon"]:
+            time.sleep(LOOK)  # it has begun, and not looked yet
+            continue
+        if not set(slots or ["host"]) & set(status["drains"]):
+            print("the drain was ended by `runnerd resume`", flush=True)
+            return NOT_SO
+        rounds += 1
+        if not shutting_down and rounds % 10 == 0 and _host_shuts_down():
+            # The shutdown came while we waited: its own, shorter limit holds from now on.
+            shutting_down = True
+            _ask_patiently(socket, "drain", slots=slots, by="drain", limit=ask(socket, "limits")["shutdown"])
         left = [
             s for s in status["slots"] if (not slots or s["slot"] in slots) and s["state"] not in ("empty", "drained")
         ]

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import socketserver
+import sqlite3
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -82,7 +83,7 @@ class _Handler(socketserver.StreamRequestHandler):
         try:
             asked = json.loads(self.rfile.readline())
             answer = self._answer(asked)
-        except (SettingsError, ValueError, KeyError, TypeError) as exc:
+        except (SettingsError, ValueError, KeyError, TypeError, TimeoutError, sqlite3.Error) as exc:
             answer = {"error": str(exc)}
         try:
             self.wfile.write(json.dumps(answer).encode() + b"\n")
@@ -99,7 +100,8 @@ class _Handler(socketserver.StreamRequestHandler):
         if command == "limits":
             return asdict(supervisor.settings.limits)
         if command == "reload":
-            supervisor.reload()
+            if supervisor.reload():
+                return {}
         elif command == "resume":
             supervisor.resume()
         elif command == "pause":

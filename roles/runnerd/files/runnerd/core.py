@@ -42,6 +42,11 @@ LIST_SPACING = 5.0
 #: A runner that has not said that it listens is looked up at GitHub after this long.
 LISTEN_PATIENCE = 20.0
 
+#: A runner that listens, and that GitHub's lists have shown offline for this long, is replaced.
+OFFLINE_PATIENCE = 600.0
+#: Ghosts that are looked after at once; the threads are for slots.
+CHASES = 2
+
 #: How long the last lines of a dead container are waited for.
 LAST_LINES_PATIENCE = 3.0
 
@@ -103,7 +108,7 @@ def decide(world: World) -> Plan:
 
     actions.extend(_refreshes(world, verdicts, wakes))
     actions.extend(_chases(world, wakes))
-    return Plan(tuple(actions), tuple(explained), min(wakes) if wakes else None)
+    return Plan(tuple(actions), tuple(explained), min((at for at in wakes if at > world.now), default=None))
 
 
 def _gate_keys(view: SlotView, world: World) -> list[str]:
@@ -111,11 +116,12 @@ def _gate_keys(view: SlotView, world: World) -> list[str]:
 
 
 def _open_at(view: SlotView, world: World) -> Gate | None:
-    """The gate that forbids a call to GitHub for this slot's scope now, or None."""
+    """The gate that forbids a call to GitHub for this slot's scope or pool now, or None."""
     attempt = view.attempt
-    key = scope_key(attempt.credential, attempt.scope) if attempt else ""
-    gate = world.gates.get(key)
-    return gate if gate is not None and gate.until > world.now else None
+    assert attempt is not None
+    keys = (scope_key(attempt.credential, attempt.scope), f"pool {attempt.pool}")
+    closed = [world.gates[key] for key in keys if key in world.gates and world.gates[key].until > world.now]
+    return max(closed, key=lambda gate: gate.until, default=None)
 
 
 def scope_key(credential: str, scope: str) -> str:
@@ -151,14 +157,15 @@ def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) 
 
 
 def _chases(world: World, wakes: list[float]) -> list[Chase]:
-    chases = []
+    chases: list[Chase] = []
     for ghost in world.ghosts:
         gate = world.gates.get(scope_key(ghost.credential, ghost.scope))
         due = max(ghost.next_check, gate.until if gate is not None else ghost.next_check)
         if ghost.name in world.busy_ghosts:
             continue
         if due <= world.now:
-            chases.append(Chase(ghost.name))
+            if len(chases) + len(world.busy_ghosts & {other.name for other in world.ghosts}) < CHASES:
+                chases.append(Chase(ghost.name))
         else:
             wakes.append(due)
     return chases
@@ -223,13 +230,14 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
     overdue = view.leave_by is not None and now >= view.leave_by
 
     if is_busy(view):
-        since = output.job_at if output.job_at is not None else started
+        # Not from the start of the container: the runner may have been idle for longer than the limit.
+        since = view.busy_since if output.job_at is None else max(output.job_at, started)
         if overdue:
             return _stop(view, Outcome.JOB_CANCELLED, f"{view.leaving.value}: the limit for its job has passed", "busy")
-        if limits.job and now >= since + limits.job:
+        if limits.job and since is not None and now >= since + limits.job:
             return _stop(view, Outcome.JOB_CANCELLED, f"the job ran longer than {limits.job:.0f} s", "busy")
         reason = f"leaves after this job: {view.leaving.value}" if view.leaving is not Leaving.NO else ""
-        wake = _earliest(view.leave_by, since + limits.job if limits.job else None)
+        wake = _earliest(view.leave_by, since + limits.job if limits.job and since is not None else None)
         only_github_says_so = view.worker is Tri.NO and output.job_at is None
         return _Verdict("busy", reason, wake_at=wake, want_list=LIST_FRESH if only_github_says_so else None)
 
@@ -247,16 +255,15 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
             return _Verdict("drained", "deregistered; cannot look into the container to see that no job runs")
         if now < settled:
             return _Verdict("drained", "deregistered; one more look before it stops", wake_at=settled)
-        return _stop(
-            view, attempt.outcome or Outcome.DRAINED, attempt.reason or view.leaving.value, "drained", look=True
-        )
+        return _stop(view, attempt.outcome or Outcome.DRAINED, attempt.reason or view.leaving.value, "drained")
 
     state = "idle" if output.listening_at is not None or view.registration.online else "starting"
-    if view.leave_by is not None and now >= view.leave_by + limits.settle:
+    last = None if view.leave_by is None else view.leave_by + limits.settle
+    if last is not None and now >= last:
         # It could not be deregistered in time (GitHub is down, say): what is left there is looked after as a ghost.
         return _stop(view, Outcome.NEVER_ONLINE, f"{view.leaving.value}: the limit has passed", state)
     if not looked:
-        return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=view.leave_by)
+        return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=last)
     if view.registration.exists is Tri.NO:
         return _stop(view, Outcome.REMOVED_AT_GITHUB, "GitHub no longer knows this runner", state)
     if state == "starting":
@@ -277,6 +284,9 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
         # Interrupted while asking: GitHub may have forgotten it already, so it must go. Asking twice does no harm.
         why = leaving or "its deregistration was interrupted"
         return _Verdict(state, why, Deregister(view.slot, attempt.id, why))
+    if view.leaving is Leaving.NO and _is_offline(view, now):
+        # Its container is well, and GitHub does not hear from it: a network that broke, or a listener that hangs.
+        return _leave(view, attempt, world, state, f"offline at GitHub for {OFFLINE_PATIENCE:.0f} s")
     if view.leaving is Leaving.NO:
         if not limits.idle or output.listening_at is None:
             return _Verdict(state)
@@ -292,7 +302,10 @@ def _leave(view: SlotView, attempt: Attempt, world: World, state: str, why: str)
     if attempt.runner_id is None:
         # Adopted without a row: GitHub's list tells the id by the name. Until then it ends with its job, or its limit.
         return _Verdict(state, f"{why}; looks for its registration", wake_at=view.leave_by, want_list=LIST_FRESH)
-    if view.leaving is not Leaving.NOW:
+    if view.leaving is Leaving.NOW:
+        if now < attempt.deregister_after:
+            return _Verdict(state, f"{why}; GitHub said it is busy", wake_at=attempt.deregister_after)
+    else:
         ready = max(attempt.deregister_after, (output.listening_at or now) + world.limits.grace)
         if output.listening_at is not None and now < ready:
             return _Verdict(state, f"{why}; may be about to get a job", wake_at=_earliest(ready, view.leave_by))
@@ -308,9 +321,14 @@ def _leave(view: SlotView, attempt: Attempt, world: World, state: str, why: str)
     return _Verdict(state, why, Deregister(view.slot, attempt.id, why), wake_at=view.leave_by)
 
 
-def _stop(view: SlotView, outcome: Outcome, reason: str, state: str, look: bool = False) -> _Verdict:
+def _is_offline(view: SlotView, now: float) -> bool:
+    since = view.registration.offline_since
+    return since is not None and now - since >= OFFLINE_PATIENCE
+
+
+def _stop(view: SlotView, outcome: Outcome, reason: str, state: str) -> _Verdict:
     assert view.attempt is not None
-    return _Verdict(state, reason, Stop(view.slot, view.attempt.id, outcome, reason, look))
+    return _Verdict(state, reason, Stop(view.slot, view.attempt.id, outcome, reason, look=state != "busy"))
 
 
 def classify(view: SlotView) -> tuple[Outcome, str]:

@@ -71,6 +71,9 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     threading.Thread(target=_watch, args=(provider, supervisor, stopping), name="events", daemon=True).start()
+    # A little later, so that whoever asked gets an answer; systemd starts the next one (Restart=always).
+    supervisor.restart_wanted = lambda: threading.Timer(0.5, stop).start()
+    journal.try_gates_again()
     journal.event("", "", "began", f"runnerd {settings.version}")
     ready = False
 
@@ -97,7 +100,10 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
 def _watch(provider: ComposeProvider, supervisor: Supervisor, stopping: threading.Event) -> None:
     """Wake the loop for whatever happens to a container."""
     while not stopping.is_set():
-        for _dummy in provider.changes():
-            supervisor.wake()
+        try:
+            for _dummy in provider.changes():
+                supervisor.wake()
+        except Exception:  # this thread is what makes runnerd quick: it must outlive whatever Docker says
+            log.exception("Docker's events cannot be read")
         supervisor.wake()
         stopping.wait(2)

@@ -178,7 +178,8 @@ class Effects:
         crashpoint("remove.before")
         try:
             if attempt.container_id is not None:
-                self._provider.remove(attempt.container_id)
+                # Only one that was never handed a credential may be removed while it runs.
+                self._provider.remove(attempt.container_id, force=outcome is Outcome.INTERRUPTED)
         except ProviderError as exc:
             log.warning("%s: %s", attempt.slot, exc)
             return None
@@ -228,9 +229,13 @@ class Effects:
     def refused(self, exc: GitHubError, pool: Pool) -> None:
         """GitHub refused: remember until when not to ask again, and say why."""
         gates = self._journal.gates()
-        gate = gate_for(exc, pool, 1, self._clock.now(), self._clock.wall())
-        if gate.key in gates:
-            gate = gate_for(exc, pool, gates[gate.key].failures + 1, self._clock.now(), self._clock.wall())
+        now, wall = self._clock.now(), self._clock.wall()
+        gate = gate_for(exc, pool, 1, now, wall)
+        before = gates.get(gate.key)
+        if before is not None:
+            # Several that were under way when the first was refused count as one.
+            failures = before.failures + 1 if before.until <= now else before.failures
+            gate = gate_for(exc, pool, failures, now, wall)
         self._journal.close_gate(gate)
         self._tell_gate(gate)
 

@@ -10,6 +10,7 @@ they are hints; the worker process is not.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from .model import Output, Tri
 from .provider import Provider, ProviderError
+
+log = logging.getLogger("runnerd")
 
 WORKER = "Runner.Worker"
 
@@ -38,6 +41,8 @@ _REFUSED = re.compile(r"(?i)runner version .* is deprecated and cannot receive m
 
 def heard(output: Output, line: str, now: float) -> Output:
     """`output` after one more line."""
+    # It is shown on root's terminal, and a job can write it.
+    line = "".join(character for character in line if character.isprintable())
     if _LISTENING.match(line):
         return replace(output, listening_at=output.listening_at or now)
     if match := _JOB.match(line):
@@ -97,15 +102,21 @@ class Listener:
                     self._set(machine_id, output)
                     if replace(output, last_words=before.last_words) != before:
                         self._wake()
-            except ProviderError:
+                # A stream can end before its container does, when Docker is restarted or its log is read in pieces.
+                still_runs = self._provider.runs(machine_id)
+            except (
+                Exception
+            ) as exc:  # whatever it is, a thread that ended here would leave the slot unreadable for ever
+                if not isinstance(exc, ProviderError):
+                    log.exception("the output of %s cannot be read", machine_id[:12])
+                still_runs = True
                 self._set(machine_id, replace(self.output(machine_id), readable=False))
+            if not still_runs:
+                self._set(machine_id, replace(self.output(machine_id), ended=True))
                 self._wake()
-                time.sleep(RETRY)
-                continue
-            # The stream has ended: the container is dead, or about to be, and what it said stays.
-            self._set(machine_id, replace(self.output(machine_id), ended=True))
+                return
             self._wake()
-            return
+            time.sleep(RETRY)
 
     def _known(self, machine_id: str) -> bool:
         with self._lock:

@@ -10,6 +10,7 @@ Losing it loses no runner: containers and names tell who belongs to whom (see `s
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -38,7 +39,7 @@ create unique index one_live_attempt on attempt(slot) where phase <> 'finished';
 create index attempt_name on attempt(name);
 create table drain(target text primary key, by text not null, limit_s real, at real not null, boot_id text not null);
 create table gate(key text primary key, until_wall real not null, reason text not null, remedy text not null,
-  failures integer not null);
+  failures integer not null, told integer not null);
 create table ghost(name text primary key, scope text not null, credential text not null, runner_id integer,
   next_check_wall real not null, give_up_wall real not null, tries integer not null default 0);
 create table event(id integer primary key, at_wall real not null, slot text not null, runner text not null,
@@ -96,6 +97,9 @@ class Journal:
         path = folder / "journal.sqlite"
         try:
             self._open(path, machine_id)
+        except sqlite3.OperationalError as exc:
+            # Locked, no room, a bad disk: the rows are good, and worth waiting for.
+            raise JournalError(f"{path} cannot be opened ({exc}). Do: mend that; runnerd tries again") from exc
         except sqlite3.DatabaseError as exc:
             self._put_aside(path, "unreadable")
             self._open(path, machine_id)
@@ -138,7 +142,8 @@ class Journal:
         aside = path.with_name(f"journal.{why}.{int(self._clock.wall())}.sqlite")
         os.replace(path, aside)
         for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{path}{suffix}", f"{aside}{suffix}")
         self.set_aside = aside
 
     @contextmanager
@@ -224,12 +229,23 @@ class Journal:
     def owns(self, name: str) -> bool:
         """Whether a runner of this name was ever ours."""
         with self._lock:
-            return self._db.execute("select 1 from attempt where name = ? limit 1", (name,)).fetchone() is not None
+            return (
+                self._db.execute(
+                    "select 1 from attempt where name = ? and runner_id is not null limit 1", (name,)
+                ).fetchone()
+                is not None
+            )
 
     # Wishes
 
     def drain(self, target: str, by: str, limit: float | None) -> None:
-        """Commit the wish to drain the host or a slot."""
+        """Commit the wish to drain the host or a slot.
+
+        `now` is not taken back by a later wish, and the same wish said again does not begin its limit anew.
+        """
+        before = self.drains().get(target)
+        if before is not None and (before.by == "now" or (before.by, before.limit) == (by, limit)):
+            return
         with self._transaction() as db:
             db.execute(
                 "insert or replace into drain values (?, ?, ?, ?, ?)",
@@ -271,8 +287,8 @@ class Journal:
         """Commit that a way is closed."""
         with self._transaction() as db:
             db.execute(
-                "insert or replace into gate values (?, ?, ?, ?, ?)",
-                (gate.key, self._to_wall(gate.until), gate.reason, gate.remedy, gate.failures),
+                "insert or replace into gate values (?, ?, ?, ?, ?, ?)",
+                (gate.key, self._to_wall(gate.until), gate.reason, gate.remedy, gate.failures, gate.told),
             )
 
     def open_gate(self, key: str) -> None:
@@ -283,8 +299,13 @@ class Journal:
     def gates(self) -> dict[str, Gate]:
         """The gates in force or half open, by key."""
         with self._lock:
-            rows = self._db.execute("select key, until_wall, reason, remedy, failures from gate").fetchall()
-        return {r[0]: Gate(r[0], self._from_wall(r[1]), r[2], r[3], r[4]) for r in rows}
+            rows = self._db.execute("select key, until_wall, reason, remedy, failures, told from gate").fetchall()
+        return {r[0]: Gate(r[0], self._from_wall(r[1]), r[2], r[3], r[4], bool(r[5])) for r in rows}
+
+    def try_gates_again(self) -> None:
+        """Something was changed by a person: what was refused may work now, but for what GitHub set a time to."""
+        with self._transaction() as db:
+            db.execute("update gate set until_wall = ?, failures = 0 where not told", (self._clock.wall(),))
 
     def haunt(self, ghost: Ghost) -> None:
         """Commit that a registration may exist that has no container."""

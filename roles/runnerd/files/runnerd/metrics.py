@@ -9,6 +9,7 @@ No label holds a repository or a job: a job that shares the host's network could
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.c
 
 from .settings import MetricsSettings
 from .supervisor import Supervisor
+
+log = logging.getLogger("runnerd")
 
 _NUMBER = re.compile(r"/\d+")
 STATES = ("empty", "creating", "minting", "starting", "idle", "busy", "finished", "drained", "backing off")
@@ -51,7 +54,11 @@ class Metrics:
         self._clients = clients
         self.registry.register(self)
         if settings.port:
-            start_http_server(settings.port, settings.address, self.registry)
+            try:
+                start_http_server(settings.port, settings.address, self.registry)
+            except OSError as exc:
+                # Runners matter more than numbers.
+                log.error("no metrics: %s:%s cannot be listened on (%s)", settings.address, settings.port, exc.strerror)
 
     def after_round(self) -> None:
         """Take in what ended."""

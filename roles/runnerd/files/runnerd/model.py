@@ -134,6 +134,7 @@ class Registration:
     online: bool = False
     busy: Tri = Tri.UNKNOWN
     seen_at: float | None = None  # when the list was read
+    offline_since: float | None = None  # every list since then has shown it offline and idle
 
 
 class Leaving(Enum):
@@ -161,6 +162,7 @@ class SlotView:
     output: Output = Output()
     registration: Registration = Registration()
     in_flight: bool = False
+    busy_since: float | None = None  # when it was first seen busy; the runner's own word is better
     failures: int = 0
     retry_at: float = 0.0
     failure: str = ""
@@ -190,6 +192,7 @@ class Gate:
     reason: str
     remedy: str = ""
     failures: int = 1
+    told: bool = False  # GitHub itself said until when: nothing opens it sooner
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ with volumes 32-47 ms, `compose create` 50 ms, start 115-150 ms, attach and writ
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 
 import docker
 import requests
+from urllib3.exceptions import HTTPError
 
 from .clock import Clock
 from .composefile import replace_text, without_slot
@@ -29,7 +31,11 @@ from .model import Machine, MachineStatus
 from .settings import ComposeSettings
 
 #: Seconds for a call of the loop that only looks; well below the watchdog's 60.
-LOOK_TIMEOUT = 20
+LOOK_TIMEOUT = 10
+#: Seconds until a Compose file that could not be read is tried again.
+DEFINITION_RETRY = 15.0
+#: A line of output that is longer is cut: a job can write to the stream, and would fill our memory.
+LONGEST_LINE = 64 * 1024
 
 LABEL_SLOT = "ephemeral.github-runners.slot"
 LABEL_POOL = "ephemeral.github-runners.pool"
@@ -95,8 +101,11 @@ class Provider(Protocol):
     def stop(self, machine_id: str) -> None:
         """Ask the machine to end, then make it."""
 
-    def remove(self, machine_id: str) -> None:
-        """Remove the machine and its anonymous volumes; fine if it is gone."""
+    def remove(self, machine_id: str, force: bool) -> None:
+        """Remove the machine and its anonymous volumes; fine if it is gone. One that runs only with `force`."""
+
+    def runs(self, machine_id: str) -> bool:
+        """Whether it runs; raises ProviderDown if that cannot be told."""
 
     def release(self, slot: str) -> None:
         """The slot has left and is empty: forget its definition."""
@@ -124,16 +133,18 @@ class ComposeProvider:
         self._compose_lock = threading.Lock()
         self._definition_stamp: tuple[int, int, int] | None = None
         self._definition = Definition(error="not read yet")
+        self._definition_retry_at = 0.0
 
     # Reading
 
     def list(self) -> dict[str, Found]:
         """Every container of the project that carries a slot's label."""
         client = self._client(LOOK_TIMEOUT)
-        label = f"com.docker.compose.project={self._settings.project}"
+        # Without what a person makes of a slot's service by `docker compose run`.
+        labels_wanted = [f"com.docker.compose.project={self._settings.project}", "com.docker.compose.oneoff=False"]
         try:
             found = {}
-            for summary in client.containers(all=True, filters={"label": label}):
+            for summary in client.containers(all=True, filters={"label": labels_wanted}):
                 labels = summary.get("Labels") or {}
                 slot = labels.get(LABEL_SLOT)
                 if slot:
@@ -152,6 +163,9 @@ class ComposeProvider:
                 state = client.inspect_container(summary["Id"])["State"]
             except docker.errors.NotFound:
                 return Machine()
+            except docker.errors.APIError:
+                # One container that Docker cannot tell about must not blind us for the others.
+                return Machine(MachineStatus.UNKNOWN, summary["Id"])
             exit_code, oom_killed = state["ExitCode"], state["OOMKilled"]
         spec = summary["Labels"].get("com.docker.compose.config-hash", "")
         return Machine(status, summary["Id"], exit_code, oom_killed, spec)
@@ -163,19 +177,24 @@ class ComposeProvider:
         except OSError as exc:
             return Definition(error=f"{self._settings.file}: {exc.strerror}. Do: run the playbook again")
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp != self._definition_stamp:
+        retry = bool(self._definition.error) and self._clock.now() >= self._definition_retry_at
+        if stamp != self._definition_stamp or retry:
             try:
                 lines = self._compose("config", "--hash", "*", timeout=LOOK_TIMEOUT).splitlines()
                 self._definition = Definition(dict(line.split(maxsplit=1) for line in lines if line.strip()))
             except ProviderError as exc:
                 self._definition = Definition(error=f"{exc}. Do: run the playbook again")
+                self._definition_retry_at = self._clock.now() + DEFINITION_RETRY
             self._definition_stamp = stamp
         return self._definition
 
     def changes(self) -> Iterator[None]:
         """One for each event of the project's containers."""
-        client = docker.APIClient(version="auto", timeout=None)  # type: ignore[arg-type]  # the SDK takes None: no limit
         label = f"com.docker.compose.project={self._settings.project}"
+        try:
+            client = docker.APIClient(version="auto", timeout=None)  # type: ignore[arg-type]  # the SDK takes None: no limit
+        except (docker.errors.DockerException, requests.RequestException):
+            return
         try:
             for _dummy in client.events(decode=True, filters={"type": "container", "label": label}):
                 yield
@@ -187,23 +206,17 @@ class ComposeProvider:
     def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         """Standard output and error, with Docker's own time stamps, so that a restart loses no time limit."""
         limit = None if follow else self._timeout
-        client = docker.APIClient(version="auto", timeout=limit)  # type: ignore[arg-type]  # the SDK takes None: no limit
         options: dict[str, Any] = {"stdout": True, "stderr": True, "stream": True, "timestamps": True, "follow": follow}
         if since:
             # Whole seconds, one earlier: a line that comes twice says the same.
             options["since"] = int(self._clock.wall() - (self._clock.now() - since)) - 1
-        rest = b""
         try:
-            for chunk in client.logs(machine_id, **options):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
+            client = docker.APIClient(version="auto", timeout=limit)  # type: ignore[arg-type]  # the SDK takes None
+            with contextlib.closing(client):
+                for line in _lines(client.logs(machine_id, **options)):
                     yield self._stamped(line)
-            if rest:
-                yield self._stamped(rest)
-        except (docker.errors.DockerException, requests.RequestException, OSError) as exc:
+        except (docker.errors.DockerException, requests.RequestException, HTTPError, OSError) as exc:
             raise ProviderDown(_first_line(exc)) from exc
-        finally:
-            client.close()
 
     def _stamped(self, line: bytes) -> tuple[float, str]:
         """Split `2026-11-21T10:00:00.123456789Z text`."""
@@ -268,10 +281,19 @@ class ComposeProvider:
         except (docker.errors.DockerException, requests.RequestException) as exc:
             raise ProviderError(f"the container could not be stopped: {_first_line(exc)}") from exc
 
-    def remove(self, machine_id: str) -> None:
+    def runs(self, machine_id: str) -> bool:
+        """By Docker's own word."""
+        try:
+            return bool(self._client(LOOK_TIMEOUT).inspect_container(machine_id)["State"]["Running"])
+        except docker.errors.NotFound:
+            return False
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
+
+    def remove(self, machine_id: str, force: bool) -> None:
         """With `v=1`: Compose's own recreate leaks one anonymous volume each time (measured)."""
         try:
-            self._client().remove_container(machine_id, v=True, force=True)
+            self._client().remove_container(machine_id, v=True, force=force)
         except docker.errors.NotFound:
             return
         except (docker.errors.DockerException, requests.RequestException) as exc:
@@ -317,6 +339,18 @@ class ComposeProvider:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise ProviderError(said[-1] if said else f"docker compose {arguments[0]} failed")
         return done.stdout
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines in a stream of chunks; what is too long of a line is dropped."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line[:LONGEST_LINE]
+        rest = rest[:LONGEST_LINE]
+    if rest:
+        yield rest
 
 
 def _close(stream: Any) -> None:

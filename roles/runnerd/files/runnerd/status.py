@@ -51,7 +51,7 @@ class SlotStatus:
             seconds=int(world.now - since),
             wanted=view.wanted,
             leaving=view.leaving is not Leaving.NO,
-            online=busy or verified or (told.state == "idle" and registration.exists is not Tri.NO),
+            online=busy or verified or (told.state == "idle" and registration.exists is Tri.UNKNOWN),
             verified=verified or busy,
             runner=attempt.name if attempt else "",
             container=attempt.container_id or "" if attempt else "",

@@ -68,6 +68,7 @@ class _Listing:
     runners: dict[str, Runner] = field(default_factory=dict)
     missing: dict[int, int] = field(default_factory=dict)  # attempt -> complete lists in a row without its runner
     suspects: set[str] = field(default_factory=set)  # offline runners of ours without a container, as of this list
+    offline: dict[str, float] = field(default_factory=dict)  # runner -> since when each list shows it offline and idle
 
 
 @dataclass
@@ -77,6 +78,15 @@ class _Failures:
     count: int = 0
     retry_at: float = 0.0
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Try:
+    """The last launch of an action, by what it was launched upon: the same again means that it brought nothing."""
+
+    upon: tuple[object, ...]
+    at: float
+    count: int = 0
 
 
 class Supervisor:
@@ -115,6 +125,9 @@ class Supervisor:
         self._dead: dict[str, float] = {}
         self._shown: dict[str, tuple[str, float]] = {}
         self._refresh_wanted = False
+        self._tries: dict[str, _Try] = {}
+        self._busy_since: dict[int, float] = {}
+        self.restart_wanted: Callable[[], None] = lambda: None
         self._left: set[str] = set()
         self.ended: list[Ended] = []  # for the metrics; taken by `take_ended`
         self.status = Status(version=settings.version)
@@ -142,21 +155,27 @@ class Supervisor:
             self._land()
             world, docker_error = self._observe()
             plan = decide(world)
+            wake_at = plan.wake_at
             for action in plan.actions:
-                self._launch(action, world)
+                paused = self._pause(action, world)
+                if paused is None:
+                    self._launch(action, world)
+                else:
+                    wake_at = paused if wake_at is None else min(wake_at, paused)
             self._tell(world, plan.explained, docker_error)
             self._release_left(world)
         with self._rounds:
             self._ended_rounds = this
             self._rounds.notify_all()
-        return plan.wake_at
+        return wake_at
 
     def see_through(self, timeout: float = 30.0) -> None:
         """Return when a round has ended that began after this call: the status then tells of what was asked before."""
         with self._rounds:
             wanted = self._begun + 1
             self.wake()
-            self._rounds.wait_for(lambda: self._ended_rounds >= wanted, timeout)
+            if not self._rounds.wait_for(lambda: self._ended_rounds >= wanted, timeout):
+                raise TimeoutError("it was noted, but the loop has not come round since. See: journalctl -u runnerd")
 
     def current_status(self) -> Status:
         """The status of the last round, its durations as of now."""
@@ -244,11 +263,15 @@ class Supervisor:
                     output=self._listener.output((attempt.container_id if attempt else None) or machine.id),
                     registration=self._registration(attempt),
                     in_flight=slot in in_flight,
+                    busy_since=self._busy_since.get(attempt.id) if attempt else None,
                     failures=failures.count,
                     retry_at=failures.retry_at,
                     failure="paused" if paused and wanted_here else failures.reason,
                 )
             )
+        self._busy_since = {
+            v.attempt.id: self._busy_since.get(v.attempt.id, now) for v in views if v.attempt is not None and is_busy(v)
+        }
         world = World(
             now=now,
             slots=tuple(views),
@@ -275,12 +298,13 @@ class Supervisor:
     ) -> tuple[Leaving, float | None]:
         """Why a slot's runner should go, and by when."""
         limits = self.settings.limits
-        drain = drains.get(slot) or drains.get("host")
-        if drain is not None:
-            if drain.by == "now":
-                return Leaving.NOW, drain.at
-            limit = drain.at + drain.limit if drain.limit is not None else leave_by(limits, Leaving.DRAINED, drain.at)
-            return Leaving.DRAINED, limit
+        wishes = [drains[target] for target in (slot, "host") if target in drains]
+        if stopped := [wish.at for wish in wishes if wish.by == "now"]:
+            return Leaving.NOW, min(stopped)
+        if wishes:
+            own = [replace(limits, drain=limits.drain if wish.limit is None else wish.limit) for wish in wishes]
+            ends = [leave_by(own[i], Leaving.DRAINED, wish.at) for i, wish in enumerate(wishes)]
+            return Leaving.DRAINED, min((end for end in ends if end is not None), default=None)
         if not wanted:
             reason = Leaving.SCALED_DOWN
         elif attempt is not None and not definition.error and attempt.spec != definition.hashes.get(slot):
@@ -323,9 +347,23 @@ class Supervisor:
             online=runner.status == "online",
             busy=Tri.YES if runner.busy else Tri.NO,
             seen_at=listing.at,
+            offline_since=listing.offline.get(attempt.name),
         )
 
     # Acting
+
+    def _pause(self, action: Action, world: World) -> float | None:
+        """Until when an action must wait because it was tried upon the same state and changed nothing; None: go."""
+        name, upon = _upon(action, world)
+        before = self._tries.get(name)
+        count = 0
+        if before is not None and before.upon == upon:
+            again = before.at + min(2.0**before.count, 60.0)
+            if again > world.now:
+                return again
+            count = before.count + 1
+        self._tries[name] = _Try(upon, world.now, count)
+        return None
 
     def _launch(self, action: Action, world: World) -> None:
         if isinstance(action, Refresh):
@@ -373,7 +411,16 @@ class Supervisor:
             self._effects.refused(exc, pool or Pool("", scope, (), (), "", credential=credential))
             return
         before = self._lists.get(key, _Listing())
-        missing = {a.id: before.missing.get(a.id, 0) + 1 for name, a in attempts.items() if name not in runners}
+        missing = {
+            a.id: before.missing.get(a.id, 0) + 1
+            for name, a in attempts.items()
+            if name not in runners and a.runner_id is not None and (a.started_at or asked_at) < asked_at
+        }
+        offline = {
+            name: before.offline.get(name, asked_at)
+            for name in attempts
+            if name in runners and runners[name].status == "offline" and not runners[name].busy
+        }
         live = {a.name for a in self._journal.live()}
         suspects = {
             r.name
@@ -382,7 +429,7 @@ class Supervisor:
         }
         for name in suspects & before.suspects:
             self._effects.haunt(name, scope, credential, runners[name].id)
-        self._lists[key] = _Listing(asked_at, runners, missing, suspects)
+        self._lists[key] = _Listing(asked_at, runners, missing, suspects, offline)
 
     def _release_left(self, world: World) -> None:
         """Take the slots that have left, and are empty, out of the Compose file."""
@@ -408,8 +455,8 @@ class Supervisor:
 
     # What people and playbooks ask for
 
-    def reload(self) -> None:
-        """Read the settings again.
+    def reload(self) -> bool:
+        """Read the settings again. True: some of them are taken in by a restart only, which is under way.
 
         Raises:
             SettingsError: they cannot be used; the old ones stay in force.
@@ -417,10 +464,22 @@ class Supervisor:
         settings = load_settings(self._settings_file)
         with self._lock:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
+            restart = _read_at_start(settings) != _read_at_start(self.settings)
             self.settings = settings
+            self._try_again()
             self._demand = FixedDemand(settings)
             self._journal.event("", "", "reloaded", f"{len(settings.pool_of)} slots in {len(settings.pools)} pools")
+        if restart:
+            # It touches no runner, and is the only way to reach all who hold the old settings.
+            self.restart_wanted()
         self.wake()
+        return restart
+
+    def _try_again(self) -> None:
+        """A person changed something: what failed before may work now."""
+        self._failures.clear()
+        self._tries.clear()
+        self._journal.try_gates_again()
 
     def drain(self, targets: list[str], by: str, limit: float | None) -> None:
         """Drain these slots, or the host."""
@@ -434,6 +493,8 @@ class Supervisor:
     def resume(self) -> None:
         """Forget drains and pause."""
         self._journal.resume()
+        with self._lock:
+            self._try_again()
         self._journal.event("", "", "resumed", "")
         self.wake()
 
@@ -488,6 +549,23 @@ class Supervisor:
         if state == "idle" and view.output.listening_at is not None:
             return view.output.listening_at
         return now
+
+
+def _read_at_start(settings: Settings) -> tuple[object, ...]:
+    """The settings that only a start takes in."""
+    return settings.version, settings.github, settings.compose, settings.metrics, settings.limits.boot
+
+
+def _upon(action: Action, world: World) -> tuple[str, tuple[object, ...]]:
+    """What an action is about, and the state it acts upon."""
+    if isinstance(action, Refresh):
+        return action.key, (Refresh, world.lists.get(action.key))
+    if isinstance(action, Chase):
+        return action.name, (Chase, next(g.tries for g in world.ghosts if g.name == action.name))
+    view = next(v for v in world.slots if v.slot == action.slot)
+    attempt = view.attempt
+    state = (attempt.id, attempt.phase, attempt.deregister_after) if attempt else (view.machine.id, view.failures)
+    return action.slot, (type(action), *state)
 
 
 def _was_started(attempt: Attempt, in_flight: bool) -> bool:
