@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import sys
 
+import hypothesis
+
 from tests.gates import tree
 
 pytest_plugins = ["tests.gates.skips"]
 
 # First, so that an installed copy of the collection never stands in for the working one.
 sys.path.insert(0, str(tree.ensure()))
+
+# Timings never decide a test: a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("project")
