@@ -13,11 +13,24 @@ from tests.lab.common import eventually
 
 ROUNDS = 100
 
+# bash reads a script as it goes: what comes after the line that waits for the listener becomes `exit 1`, in place.
+EXIT_1 = """
+docker exec --user 0 {name} python3 -c "
+text = open('run.sh').read()
+at = text.index(chr(10) + 'done' + chr(10)) + 6
+file = open('run.sh', 'r+')
+file.seek(at)
+file.write('exit 1' + chr(10) * (len(text) - at - 6))
+"
+docker exec {name} pkill -KILL -f bin/Runner.Listener
+"""
+
 # What ends a container, by hand. When the listener dies, run.sh ends with 0, whatever the listener's own code was.
 WAYS = {
     "docker kill (137)": "docker kill {name}",
     "docker stop (143)": "docker stop --time 3 {name}",
     "listener killed (0)": "docker exec {name} pkill -KILL -f bin/Runner.Listener",
+    "run.sh ends (1)": EXIT_1,
     "run.sh killed (137)": "docker exec {name} pkill -KILL -f run.sh",
     "docker rm": "docker rm --force {name}",
     "docker restart": "docker restart --time 3 {name}",
