@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 
 from tests.e2e.rig import Rig
 from tests.lab.common import eventually
 
 ROUNDS = 100
+OOM_ROUNDS = 5  # each eats memory for some seconds first
 
 # bash reads a script as it goes: what comes after the line that waits for the listener becomes `exit 1`, in place.
 EXIT_1 = """
@@ -56,13 +58,20 @@ def fresh_container(rig: Rig, name: str, before: str, how: str) -> None:
 def test_the_out_of_memory_killer(rig: Rig) -> None:
     rig.deploy(memory="128m", count=1)
     rig.idle(1)
-    before = rig.containers()["github-runner-1"]
-    number = rig.job("sleep 60", name="eats", env={"STANDIN_FAULTS": "eat-memory"})
-    rig.github.wait_job(number, until=lambda job: job["assignments"])
-    eventually(lambda: rig.containers().get("github-runner-1", before) != before, 60, rig.tell)
-    told = rig.runnerd("events", "--last", "10")
-    assert "its container ran out of memory" in told, told
+    for _round in range(OOM_ROUNDS):
+        rig.until(lambda slots: slots["runner-1"]["state"] == "idle", 60)
+        before = rig.containers()["github-runner-1"]
+        number = rig.job("sleep 60", name="eats", env={"STANDIN_FAULTS": "eat-memory"})
+        rig.github.wait_job(number, until=lambda job: job["assignments"])
+        eventually(lambda before=before: rig.containers().get("github-runner-1", before) != before, 60, rig.tell)  # type: ignore[misc]  # bound on purpose
     rig.idle(1)
+    events = [line.split("  ") for line in rig.runnerd("events", "--last", "200").splitlines()]
+    mine = [(at, kind, rest) for at, slot, kind, *rest in events if slot == "runner-1" and kind in ("ended", "started")]
+    deaths = [i for i, (_at, _kind, rest) in enumerate(mine) if "its container ran out of memory" in rest[0]]
+    assert len(deaths) >= OOM_ROUNDS, mine
+    for i in deaths:
+        died, began = (datetime.fromisoformat(mine[k][0].replace("Z", "+00:00")) for k in (i, i + 1))
+        assert mine[i + 1][1] == "started" and (began - died).total_seconds() <= 5, mine[i : i + 2]
 
 
 def test_a_reboot(rig: Rig) -> None:
