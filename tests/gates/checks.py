@@ -88,6 +88,7 @@ def types() -> None:
     wanted = {
         "plugins/module_utils/_github": f"{package}.module_utils._github",
         "plugins/filter": f"{package}.filter",
+        "plugins/plugin_utils": f"{package}.plugin_utils",
         "plugins/modules": f"{package}.modules",
         "roles/runnerd/files/runnerd": "runnerd",
         "tests/doubles/github": "tests.doubles.github",

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import runner_plan
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import options
 from tests.repository import sources
 
 #: Where a role's variables are used. `defaults` counts: one default may be computed from another.
@@ -142,4 +143,4 @@ def judged() -> set[str]:
 def test_filter_knows_every_option() -> None:
     """The filter that judges the role's variables, and refuses unknown ones, knows those that are documented."""
     role = "github_docker_runners"
-    assert {f"{role}_{name}" for name in (*runner_plan.POOL_OPTIONS, *runner_plan.HOST_OPTIONS)} == set(spec(role))
+    assert {f"{role}_{name}" for name in (*options.POOL_OPTIONS, *options.HOST_OPTIONS)} == set(spec(role))

@@ -16,12 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan import (
-    HOST_OPTIONS,
-    POOL_OPTIONS,
-    PREFIX,
     runner_credentials,
     runner_plan,
 )
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import PREFIX
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options import HOST_OPTIONS, POOL_OPTIONS
 
 ROLE = Path(__file__).parents[3] / "roles" / "github_docker_runners"
 DEFAULTS: dict[str, Any] = {

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runner host: what it must be, and the options that are about it rather than about a pool."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check
+
+#: Debian's name of a machine's architecture is the kernel's; the label is GitHub's.
+ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
+SYSTEMS = {"Debian": ("13",)}
+#: runnerd's limits: the least value, and an example (seconds).
+LIMITS = {
+    "registration": (0, 120),
+    "idle": (0, 3600),
+    "job": (0, 432000),
+    "drain": (0, 21600),
+    "shutdown": (0, 600),
+    "teardown": (1, 60),
+}
+_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
+
+
+def judge_host(host: Mapping[str, Any], problems: list[str]) -> None:
+    """What is wrong with the machine itself."""
+    fact = Check(host, problems, where="")
+    system, version = str(host.get("distribution")), str(host.get("version"))
+    if version not in SYSTEMS.get(system, ()):
+        problems.append(
+            f"distribution = {system} {version}: not supported on a runner host. "
+            f"Do: install Debian 13 on {host.get('name')}"
+        )
+    if host.get("architecture") not in ARCHITECTURES:
+        fact.wrong("architecture", "GitHub's Linux runner is not for it", f"use one of {', '.join(ARCHITECTURES)}")
+    if host.get("service_mgr") != "systemd":
+        fact.wrong("service_mgr", "the runners are started and watched by systemd", "use a host that runs systemd")
+    if host.get("uid") != 0:
+        fact.wrong("uid", "not root, even with become", "set ansible_become_user to root, or take it out")
+
+
+def host_options(check: Check) -> dict[str, Any]:
+    """The options that are the same for every pool, each made what it stands for."""
+    directory = check.path("directory", "write a folder of its own, such as /opt/github-runners")
+    if directory and (directory.count("/") < 2 or f"/{directory.split('/')[1]}" in _SYSTEM):
+        check.wrong("directory", "the system's own", "write a folder of its own, such as /opt/github-runners")
+    ca_file = check.values.get("ca_file")
+    if ca_file:
+        ca_file = check.path("ca_file", "write the path of a PEM file on the runner host, such as /etc/ssl/my-ca.pem")
+    address = check.values.get("metrics_address")
+    try:
+        ipaddress.ip_address(address if isinstance(address, str) else "")
+    except ValueError:
+        check.wrong("metrics_address", "not an IP address", "write 127.0.0.1, or the address to listen on")
+    return {
+        "directory": directory,
+        "ca_file": ca_file or None,
+        "metrics": {
+            "address": address,
+            "port": check.integer("metrics_port", 0, 9252, maximum=65535, unit="0 for no metrics"),
+        },
+        "user": check.text(
+            "user", r"(?!root$)[a-z_][a-z0-9_-]{0,31}", "not a name for this user", "write github-runner"
+        ),
+        "uid": check.integer("uid", 1, 1100, maximum=2**31),
+        "gid": check.integer("gid", 1, 1100, maximum=2**31),
+        "online_timeout": check.integer("online_timeout", 1, 180, unit="seconds"),
+        "limits": {
+            name: check.integer(f"{name}_timeout", least, example, unit="seconds" if least else "seconds; 0 for none")
+            for name, (least, example) in LIMITS.items()
+        },
+    }
