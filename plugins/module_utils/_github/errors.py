@@ -70,8 +70,13 @@ class GitHubError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
+        return self.sentence()
+
+    def sentence(self, *, url: bool = False) -> str:
+        """The error as a sentence, with the address if `url`: for readers who see nothing else of it."""
         status = "" if self.status is None else f"{self.status} {phrases.get(self.status, '')}".strip() + ": "
-        where = [f"request id {self.request_id}"] if self.request_id else []
+        where = [self.url] if url and self.url else []
+        where += [f"request id {self.request_id}"] if self.request_id else []
         where += [f"see {self.documentation_url}"] if self.documentation_url else []
         text = f"Could not {self.action}: {status}{self.message}" + (f" ({', '.join(where)})" if where else "")
         return f"{text}. Do: {self.hint}" if self.hint else text

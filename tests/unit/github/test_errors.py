@@ -67,7 +67,12 @@ def test_the_sentence() -> None:
         "Could not do it: 403 Forbidden: No. (request id AB:12, see https://docs.github.com/rest). "
         "Do: use a credential that may"
     )
-    assert str(errors.NotFound("find it", message="there are only 'a'")) == "Could not find it: there are only 'a'"
+    assert error.sentence(url=True) == (
+        "Could not do it: 403 Forbidden: No. (https://api.github.com/x, request id AB:12, "
+        "see https://docs.github.com/rest). Do: use a credential that may"
+    )
+    not_found = errors.NotFound("find it", message="there are only 'a'")
+    assert str(not_found) == not_found.sentence(url=True) == "Could not find it: there are only 'a'"
     assert str(errors.GitHubError("do it", message="Hm.", status=599)) == "Could not do it: 599: Hm."
 
 
