@@ -66,7 +66,9 @@ class Host:
             Inline(),
             self.world.workers,
         )
-        self.supervisor._listener = FakeListener(self.world)  # the real one has threads of its own; tested by itself
+        self.supervisor.observer.listener = FakeListener(
+            self.world
+        )  # the real one has threads of its own; tested by itself
 
     def crash(self) -> None:
         self.journal.close()
@@ -318,7 +320,7 @@ def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
         Inline(),
         host.world.workers,
     )
-    host.supervisor._listener = FakeListener(host.world)
+    host.supervisor.observer.listener = FakeListener(host.world)
     host.rounds(10)
     assert host.journal.set_aside is not None
     assert not [r for r in host.world.requests if r.startswith("DELETE")]

@@ -9,6 +9,7 @@ Where to look:
 * what is decided, and why: `core` (pure) over the words of `model`;
 * what touches the world: `provider` (Docker), `broker` (GitHub), `evidence` (a runner's output and processes),
   `journal` (SQLite), each behind a small interface;
+* what is remembered between two looks: `observe` (the world), `lists` (GitHub's lists), `backoff` (what went wrong);
 * what ties them together: `effects` (carries out one action) and `supervisor` (the loop);
 * how people reach it: `control` (socket), `cli`, `metrics`.
 """
