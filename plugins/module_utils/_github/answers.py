@@ -58,6 +58,11 @@ def take_time(data: Any, key: str) -> float:
     return time
 
 
+def take_time_if_there(data: Any, key: str) -> float | None:
+    """Like `take_time`, but None if it is absent or null."""
+    return None if isinstance(data, dict) and data.get(key) is None else take_time(data, key)
+
+
 def parse(response: Response, action: str, reader: Callable[[Any], T]) -> T:
     """What `reader` makes of the answer's data.
 

@@ -13,14 +13,28 @@ from .secret import Secret
 
 
 class Auth(Protocol):
-    """What the client needs of a credential. Other kinds (a GitHub App) provide the same two names."""
-
-    def header(self) -> str:
-        """The value of the Authorization header, asked for before every request, from any thread."""
+    """What the client needs of a credential. The kinds are `TokenAuth` and, in app.py, `AppAuth`."""
 
     @property
     def expires_at(self) -> float | None:
-        """When the credential ends, in epoch seconds; None if it cannot tell."""
+        """When the credential that the user gave ends, in epoch seconds; None if it cannot tell, or never does."""
+
+    @property
+    def renews_itself(self) -> bool:
+        """The tokens it sends are of its own making: when one of them ends is nothing that a person must know."""
+
+    def header(self, now: float) -> str:
+        """The value of the Authorization header, asked for before every request, from any thread.
+
+        Args:
+            now: GitHub's clock, epoch seconds, as far as it is known.
+
+        Raises:
+            GitHubError: It must be made at GitHub first, and could not be.
+        """
+
+    def renew(self, refused: str, now: float) -> bool:
+        """GitHub answered 401 to this header: is there another worth a try? If so, `header` gives it next."""
 
 
 class TokenAuth:
@@ -34,6 +48,7 @@ class TokenAuth:
 
     # A token does not know its end; GitHub tells it with every answer, see `Client.token_expires_at`.
     expires_at: float | None = None
+    renews_itself = False
 
     def __init__(self, token: str | Secret) -> None:
         self._token = token if isinstance(token, Secret) else Secret(token)
@@ -43,8 +58,11 @@ class TokenAuth:
                 "Do: give the token as GitHub showed it, one word"
             )
 
-    def header(self) -> str:
+    def header(self, now: float) -> str:
         return f"Bearer {self._token.reveal()}"
+
+    def renew(self, refused: str, now: float) -> bool:
+        return False
 
     def __repr__(self) -> str:
         return "TokenAuth(hidden)"

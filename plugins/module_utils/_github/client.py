@@ -89,7 +89,8 @@ class Client:
 
     Attributes:
         rate_limit: The budget as last seen; None before the first answer, and where there are no limits (GHES).
-        token_expires_at: When the credential ends, epoch seconds, as GitHub or the credential tells; None: unknown.
+        token_expires_at: When the credential ends, epoch seconds, as GitHub or the credential tells; None: unknown, or
+            never, as with an App's key.
         clock_skew: Seconds by which GitHub's clock is ahead of this machine's; None before the first answer.
 
     Raises:
@@ -165,9 +166,8 @@ class Client:
             outcome = self._attempt(call)
             if isinstance(outcome, Response):
                 return outcome
-            if isinstance(outcome, Unreachable):  # an attempt that did not leave undoes no earlier one that did
-                outcome.sent = max(sent, outcome.sent, key=[False, None, True].index)
-            sent = outcome.sent if isinstance(outcome, Unreachable) else True
+            # An attempt that did not leave undoes no earlier one that did.
+            outcome.sent = sent = max(sent, outcome.sent, key=[False, None, True].index)
             pause = self._pause(outcome, attempt) if method in REPEATABLE and attempt < self._retries else None
             if pause is None:
                 raise outcome
@@ -179,6 +179,10 @@ class Client:
     put = partialmethod(request, "PUT")
     patch = partialmethod(request, "PATCH")
     delete = partialmethod(request, "DELETE")
+
+    def server_time(self) -> float:
+        """GitHub's clock, epoch seconds; this machine's before the first answer."""
+        return self._now() + (self.clock_skew or 0.0)
 
     def paginate(
         self,
@@ -262,9 +266,8 @@ class Client:
         """
         for _hop in range(REDIRECTIONS):
             answer = self._exchange(call)
-            if isinstance(answer, Unreachable):
+            if isinstance(answer, GitHubError):
                 return answer
-            self._observe(answer.headers)
             if answer.status_code not in REDIRECTS:
                 return self._interpret(call, answer)
             target = urljoin(call.url, answer.headers.get("location", ""))
@@ -279,8 +282,28 @@ class Client:
             call = replace(call, url=target, params=None)
         return moved
 
-    def _exchange(self, call: Call) -> requests.Response | Unreachable:
+    def _exchange(self, call: Call) -> requests.Response | GitHubError:
+        """One request and the answer to it; once more with another header if the credential has one after a 401."""
+        for last in (False, True):
+            try:
+                header = self._auth.header(self.server_time())
+            except GitHubError as exc:
+                exc.sent = False  # this request has not left
+                return exc.with_traceback(None)
+            answer = self._send(call, header)
+            refused = not isinstance(answer, Unreachable) and answer.status_code == 401
+            if last or not refused or not self._auth.renew(header, self.server_time()):
+                break
+        return answer
+
+    def _send(self, call: Call, header: str) -> requests.Response | Unreachable:
         """One request on the wire, and the answer to it."""
+
+        def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            """Add the credential where requests would otherwise add one that it finds in a .netrc file."""
+            request.headers["Authorization"] = header
+            return request
+
         started = time.monotonic()
         answer: requests.Response | Unreachable
         try:
@@ -290,13 +313,15 @@ class Client:
                 params=call.params,
                 json=call.json,
                 headers=self._headers,
-                auth=self._sign,
+                auth=sign,
                 timeout=self._timeout,
                 verify=self._verify,
                 allow_redirects=False,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
             answer = _unreachable(call, exc)
+        else:
+            self._observe(answer.headers)
         if self._on_request:
             status = None if isinstance(answer, Unreachable) else answer.status_code
             self._on_request(call.method, urlsplit(call.url).path, status, time.monotonic() - started)
@@ -313,19 +338,15 @@ class Client:
         self._local.used = now
         return session
 
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the credential where requests would otherwise add one that it finds in a .netrc file."""
-        request.headers["Authorization"] = self._auth.header()
-        return request
-
     def _observe(self, headers: Mapping[str, str]) -> None:
         """Keep what every answer tells beside its content; each is one assignment, so threads do not mind."""
         numbers = [headers.get(f"x-ratelimit-{name}", "") for name in ("limit", "remaining", "reset")]
         if all(re.fullmatch(r"[0-9]{1,12}", each) for each in numbers):
             limit, remaining, reset = map(int, numbers)
             self.rate_limit = RateLimit(limit, remaining, reset, one_line(headers.get("x-ratelimit-resource", ""), 50))
-        told = epoch(headers.get("github-authentication-token-expiration", ""))
-        self.token_expires_at = told or self._auth.expires_at or self.token_expires_at
+        if not self._auth.renews_itself:
+            told = epoch(headers.get("github-authentication-token-expiration", ""))
+            self.token_expires_at = told or self._auth.expires_at or self.token_expires_at
         with suppress(TypeError, ValueError, OverflowError):
             self.clock_skew = parsedate_to_datetime(headers.get("date", "")).timestamp() - self._now()
 

@@ -41,11 +41,14 @@ class GitHubError(Exception):
         hint: What the user can do; may be empty.
         retry_after: Seconds to wait, as GitHub said; None if it did not say.
         transient: The same request may succeed a little later.
+        sent: False: the request never left, whatever else went wrong; True: it did, as far as one can tell; None:
+            nobody knows. A request whose credential could not be had has not left, whatever kind of error that was.
         in_doubt: The request may have taken effect at GitHub all the same.
     """
 
     transient = False
-    in_doubt = False
+    sent: bool | None = True
+    _tells_nothing = False  # of what became of the request, if it was sent
 
     def __init__(
         self,
@@ -68,6 +71,10 @@ class GitHubError(Exception):
         self.documentation_url = documentation_url
         self.hint = hint
         self.retry_after = retry_after
+
+    @property
+    def in_doubt(self) -> bool:
+        return self._tells_nothing and self.sent is not False
 
     def __str__(self) -> str:
         return self.sentence()
@@ -122,33 +129,25 @@ class ServerError(GitHubError):
     """5xx, from GitHub or from something in front of it."""
 
     transient = True
-    in_doubt = True
+    _tells_nothing = True
 
 
 class ProtocolError(GitHubError):
     """An answer that is not GitHub's: broken JSON, a proxy's page, a missing field, a list that is not complete."""
 
     transient = True
-    in_doubt = True
+    _tells_nothing = True
 
 
 class Unreachable(GitHubError):
-    """No answer at all.
-
-    Attributes:
-        sent: False: the request never left, whatever else went wrong; True: it did, as far as one can tell; None:
-            nobody knows.
-    """
+    """No answer at all."""
 
     transient = True
+    _tells_nothing = True
 
     def __init__(self, action: str, *, sent: bool | None, **facts: Any) -> None:
         super().__init__(action, **facts)
         self.sent = sent
-
-    @property
-    def in_doubt(self) -> bool:  # type: ignore[override]  # an attribute there, computed here
-        return self.sent is not False
 
 
 _BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Unprocessable}

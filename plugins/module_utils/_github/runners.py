@@ -71,16 +71,38 @@ class Runner:
 
 @dataclass(frozen=True)
 class Group:
-    """A runner group; new runners join the `default` one if they are told nothing else."""
+    """A runner group; new runners join the `default` one if they are told nothing else.
+
+    Attributes:
+        id: GitHub's number for it.
+        name: Unique within the scope, whatever the case of its letters.
+        default: It cannot be deleted.
+        visibility: Which repositories can use its runners: "all", "private" or "selected"; None if GitHub does not say.
+        allows_public: Public repositories can, so the workflows of anybody who sends a pull request; None: not said.
+        inherited: It is the enterprise's, shared with the organization.
+        restricted_to_workflows: Only chosen workflows can.
+    """
 
     id: int
     name: str
     default: bool
+    visibility: str | None = None
+    allows_public: bool | None = None
+    inherited: bool = False
+    restricted_to_workflows: bool = False
 
     @classmethod
     def from_api(cls, data: Any) -> Group:
         """The group that GitHub's JSON describes; ShapeError if it describes none."""
-        return cls(take(data, "id", int), take(data, "name", str), take(data, "default", bool))
+        return cls(
+            take(data, "id", int),
+            take(data, "name", str),
+            take(data, "default", bool),
+            take_if_there(data, "visibility", str),
+            take_if_there(data, "allows_public_repositories", bool),
+            bool(take_if_there(data, "inherited", bool)),
+            bool(take_if_there(data, "restricted_to_workflows", bool)),
+        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +121,12 @@ class Token:
     expires_at: float
 
 
+def hints_for(scope: Scope) -> dict[int, str]:
+    """What the user can do when GitHub refuses a question about the scope's runners, by HTTP status."""
+    credential = f"use a credential with {PERMISSIONS[scope.kind]}"
+    return {403: credential, 404: f"see whether {scope.url} is there; if it is, {credential}"}
+
+
 class Runners:
     """The runners of `scope`, through `client`. Every method raises GitHubError if it does not know the answer.
 
@@ -115,8 +143,7 @@ class Runners:
         self._client = client
         self._scope = scope
         self._path = f"{scope.api_path}/actions/runners"
-        credential = f"use a credential with {PERMISSIONS[scope.kind]}"
-        self._hints = {403: credential, 404: f"see whether {scope.url} is there; if it is, {credential}"}
+        self._hints = hints_for(scope)
 
     def list(self) -> builtins.list[Runner]:
         """All runners of the scope."""
@@ -184,6 +211,10 @@ class Runners:
                 raise
             return "busy"
         return "gone"
+
+    def probe(self) -> None:
+        """See that the scope's runners can be seen; a GitHubError if not. One small question."""
+        self._see_scope(f"see the runners of {self._scope}")
 
     def registration_token(self) -> Token:
         """What ``config.sh --token`` takes; good for any number of runners, for an hour."""

@@ -19,11 +19,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
 
 TOKEN = "ghp_theTokenThatNobodyMaySee"
+KEY = generate_private_key(public_exponent=65537, key_size=2048)  # of the tests' GitHub App
+PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
 NOW = 1_800_000_000.0  # what the client's clock shows, epoch seconds
 
 

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client, RateLimit
 
 from .conftest import NOW, TOKEN, Answer, Cut, Request, Server, Silence, Surroundings
@@ -227,18 +228,24 @@ class TestWhatAnswersTellBesides:
         assert client.token_expires_at == end
 
     def test_end_of_a_credential_that_knows_it(self, server: Server) -> None:
-        class Installation:
+        class Lent(TokenAuth):
             expires_at = NOW
 
-            def header(self) -> str:
-                return "Bearer x"
-
-        client = Client(server.url, Installation())
+        client = Client(server.url, Lent("x"))
         assert client.token_expires_at == NOW
-        Installation.expires_at = NOW + 3600
+        Lent.expires_at = NOW + 3600
         server.tell(OK)
         client.get("/x", action="try")
         assert client.token_expires_at == NOW + 3600
+
+    def test_end_of_a_token_that_is_renewed_is_nobodys_concern(self, server: Server) -> None:
+        class Renewed(TokenAuth):
+            renews_itself = True
+
+        client = Client(server.url, Renewed("x"))
+        server.tell(Answer(200, {}, {"GitHub-Authentication-Token-Expiration": "2027-01-15 08:00:00 UTC"}))
+        client.get("/x", action="try")
+        assert client.token_expires_at is None
 
     def test_clock(self, server: Server, client: Client) -> None:
         assert client.clock_skew is None
@@ -603,3 +610,91 @@ def test_no_trace_shows_the_token(
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in said
     assert "ghs_half" not in said
+
+
+class Rota:
+    """A credential of several tokens: the next one after each 401. An exception in place of one is raised."""
+
+    expires_at = None
+    renews_itself = True
+
+    def __init__(self, *tokens: str | errors.GitHubError) -> None:
+        self.tokens = [*tokens]
+        self.asked: list[float] = []
+        self.refused: list[str] = []
+
+    def header(self, now: float) -> str:
+        self.asked.append(now)
+        if isinstance(self.tokens[0], errors.GitHubError):
+            raise self.tokens.pop(0)  # type: ignore[misc]  # seen to be one
+        return f"Bearer {self.tokens[0]}"
+
+    def renew(self, refused: str, now: float) -> bool:
+        self.refused.append(refused)
+        self.tokens.pop(0)
+        return bool(self.tokens)
+
+
+class TestCredentialThatRenewsItself:
+    def test_once_more_after_401(self, server: Server, around: Surroundings) -> None:
+        rota = Rota("old", "new")
+        server.tell(Answer(401, {"message": "Bad credentials"}, {"Date": formatdate(NOW + 100, usegmt=True)}), OK)
+        Client(server.url, rota, now=lambda: around.now).post("/x", action="try", json={"a": 1})
+        assert [each.headers["Authorization"] for each in server.requests] == ["Bearer old", "Bearer new"]
+        assert [each.body for each in server.requests] == [{"a": 1}] * 2
+        assert rota.refused == ["Bearer old"]
+        assert rota.asked == [NOW, NOW + 100]  # GitHub's clock, as soon as it is known
+
+    def test_once_only(self, server: Server) -> None:
+        refusal = Answer(401, {"message": "Bad credentials"})
+        server.tell(refusal, refusal)
+        rota = Rota("old", "new", "newest")
+        with pytest.raises(errors.Unauthorized):
+            Client(server.url, rota).get("/x", action="try")
+        assert len(server.requests) == 2
+        assert rota.refused == ["Bearer old"]
+
+    def test_not_at_all(self, server: Server) -> None:
+        server.tell(Answer(401, {"message": "Bad credentials"}))
+        with pytest.raises(errors.Unauthorized):
+            Client(server.url, Rota("old")).get("/x", action="try")
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            errors.ServerError("make a token", message="sorry", status=502),
+            errors.ProtocolError("make a token", message="what?"),
+            errors.Unreachable("make a token", message="no answer", sent=None),
+            errors.NotFound("make a token", message="Not Found", status=404, hint="install the App"),
+        ],
+    )
+    def test_a_request_without_credential_has_not_left(self, server: Server, problem: errors.GitHubError) -> None:
+        """So nothing can have come of it, however much in doubt the making of the token is."""
+        with pytest.raises(type(problem)) as caught:
+            Client(server.url, Rota(problem)).post("/x", action="try")
+        assert caught.value is problem
+        assert caught.value.sent is False
+        assert not caught.value.in_doubt
+        assert server.requests == []
+
+    def test_a_passing_reason_is_tried_again(self, server: Server, around: Surroundings) -> None:
+        server.tell(OK)
+        rota = Rota(errors.ServerError("make a token", message="sorry", status=502), "new")
+        Client(server.url, rota, sleep=around.sleep).get("/x", action="try")
+        assert len(around.slept) == 1
+
+    def test_what_left_before_stays_in_doubt(self, server: Server, around: Surroundings) -> None:
+        """A DELETE whose answer was lost, and whose repetition got no credential."""
+
+        class Fails(Rota):
+            def header(self, now: float) -> str:
+                if self.asked:
+                    raise errors.Unreachable("make a token", message="no answer", sent=False)
+                return super().header(now)
+
+        server.tell(Cut())
+        with pytest.raises(errors.Unreachable) as caught:
+            Client(server.url, Fails("x"), sleep=around.sleep, retries=1).delete("/x", action="try")
+        assert caught.value.action == "make a token"
+        assert caught.value.in_doubt

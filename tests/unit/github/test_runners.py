@@ -317,8 +317,19 @@ class TestGroups:
     @pytest.mark.parametrize("text", ["my-org", "enterprises/big"])
     def test_list(self, server: Server, runners_of: MakeRunners, text: str) -> None:
         server.tell(groups("Default", "GPU"))
-        assert runners_of(text).groups() == [Group(1, "Default", True), Group(2, "GPU", False)]
+        assert runners_of(text).groups() == [Group(1, "Default", True, "all"), Group(2, "GPU", False, "all")]
         assert server.calls == [f"GET {Scope.parse(text).api_path}/actions/runner-groups"]
+
+    def test_who_can_use_one(self, server: Server, runners: Runners) -> None:
+        answer = groups("Default")
+        answer.body["runner_groups"][0] |= {
+            "visibility": "selected",
+            "allows_public_repositories": True,
+            "inherited": True,
+            "restricted_to_workflows": True,
+        }
+        server.tell(answer)
+        assert runners.groups() == [Group(1, "Default", True, "selected", True, True, True)]
 
     @pytest.mark.parametrize("name", ["GPU", "gpu", "Gpu"])
     def test_id_by_name(self, server: Server, runners: Runners, name: str) -> None:

@@ -1,0 +1,312 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A GitHub App as a credential: its key signs for an hour's token at a time, which is renewed before it ends."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+try:
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    HAS_JWT = True
+except ImportError:
+    HAS_JWT = False
+
+from .answers import parse, take, take_time
+from .client import Client
+from .errors import Forbidden, GitHubError, NotFound, RateLimited, Unauthorized, Unprocessable
+from .scope import Scope, web_url
+from .secret import Secret
+
+# Seconds of a JWT, by GitHub's clock: it refuses one from the future, and one that ends more than ten minutes ahead
+# (docs: generating a JSON web token for a GitHub App). Either side has a minute for clocks that differ.
+JWT_BACK = 60
+JWT_AHEAD = 540
+RENEW_BEFORE = 300.0  # seconds before a token's end at which a new one is made; it has an hour
+LAST_USE = 10.0  # seconds before its end up to which a token is used if it cannot be renewed
+RENEW_AGAIN = 60.0  # seconds between attempts to renew a token that still works
+# A token is sometimes not yet known to all of GitHub's servers when it is first used.
+NEW_TOKEN = 5.0  # seconds after its making in which a 401 may mean that
+PATIENCE = 1.0  # seconds to wait then
+
+ISSUER = re.compile(r"[A-Za-z0-9._-]{1,30}")  # an App's id is a number, its client id like Iv23li…; secrets are longer
+NEEDS = (
+    "a GitHub App needs the Python libraries PyJWT >= 2.3 and cryptography >= 3.4. "
+    "Do: install python3-jwt and python3-cryptography"
+)
+
+# What a token must be allowed to do, no more is asked for (docs: permissions required for GitHub Apps).
+PERMISSIONS: dict[str, Mapping[str, str]] = {
+    "repo": {"administration": "write", "metadata": "read"},
+    "org": {"organization_self_hosted_runners": "write"},
+}
+_CALLED = {
+    "repo": "the repository permission 'Administration: Read and write'",
+    "org": "the organization permission 'Self-hosted runners: Read and write'",
+}
+
+
+class KeyProblem(ValueError):
+    """A text that is no private key of a GitHub App. Shows nothing of it."""
+
+    def __init__(self, why: str, remedy: str = "give the text of the .pem file that GitHub made for the App") -> None:
+        super().__init__(f"private_key = (hidden): {why}. Do: {remedy}")
+
+
+def tidy_pem(text: str) -> str:
+    r"""The one private key in `text`, as PEM with lines of its own.
+
+    Mended is what vaults, environments and YAML make of line ends: ``\n`` in two letters, blanks, CR LF, indentation.
+
+    Raises:
+        KeyProblem: There is none, or one that cannot be used: encrypted, public, of another kind, cut short.
+    """
+    text = text.replace("\\r", "").replace("\\n", "\n")
+    begin = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
+    if not begin:
+        hint = "give the text itself, such as {{ lookup('file', 'my-app.pem') }}, not its path"
+        raise KeyProblem("no PEM text, which begins with -----BEGIN", hint)
+    kind = begin[1]
+    if "PUBLIC" in kind or kind == "CERTIFICATE":
+        raise KeyProblem("a public key or certificate")
+    if kind.startswith("ENCRYPTED") or "ENCRYPTED" in text[begin.end() : begin.end() + 100]:
+        hint = "take the passphrase off (openssl rsa -in my-app.pem -out plain.pem) and keep the result in a vault"
+        raise KeyProblem("encrypted with a passphrase", hint)
+    if kind not in ("RSA PRIVATE KEY", "PRIVATE KEY"):
+        raise KeyProblem("not an RSA key, which those of GitHub Apps are")
+    body, end, _rest = text[begin.end() :].partition(f"-----END {kind}-----")
+    letters = "".join(body.split())
+    if not end or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", letters):
+        raise KeyProblem("cut short or damaged", "give the whole text, from -----BEGIN to -----END and its dashes")
+    lines = (letters[at : at + 64] for at in range(0, len(letters), 64))
+    return "\n".join((f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""))
+
+
+def load_key(private_key: str | Secret) -> RSAPrivateKey:
+    """The key that the text holds.
+
+    Raises:
+        KeyProblem: It holds none.
+        ImportError: The libraries for it are not there.
+    """
+    if not HAS_JWT:
+        raise ImportError(NEEDS)
+    pem = tidy_pem(private_key.reveal() if isinstance(private_key, Secret) else private_key)
+    key = None
+    # The library's own words may quote the key. And raised outside, an error has no frames of it.
+    with suppress(Exception):
+        key = load_pem_private_key(pem.encode(), None)
+    if key is None:
+        raise KeyProblem("cut short or damaged", "give the whole text, from -----BEGIN to -----END and its dashes")
+    if not isinstance(key, RSAPrivateKey):
+        raise KeyProblem("not an RSA key, which those of GitHub Apps are")
+    return key
+
+
+class AppJwt:
+    """The App as itself, with no installation: good for looking those up and for making tokens for them.
+
+    Args:
+        issuer: The App's id or client id.
+        private_key: One of the App's keys, as PEM text.
+    """
+
+    expires_at: float | None = None  # an App's key does not end
+    renews_itself = True
+
+    def __init__(self, issuer: str, private_key: str | Secret) -> None:
+        self._issuer = issuer
+        self._key = load_key(private_key)
+
+    def header(self, now: float) -> str:
+        claims = {"iat": int(now) - JWT_BACK, "exp": int(now) + JWT_AHEAD, "iss": self._issuer}
+        return f"Bearer {jwt.encode(claims, self._key, algorithm='RS256')}"
+
+    def renew(self, refused: str, now: float) -> bool:
+        """Whether it was made by a clock that the answer has shown to be wrong."""
+        claims = jwt.decode(refused.partition(" ")[2], options={"verify_signature": False})
+        return bool(abs(claims["iat"] + JWT_BACK - now) > JWT_BACK / 2)
+
+    def __repr__(self) -> str:
+        return f"AppJwt({self._issuer}, hidden)"
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A token of an installation; times in epoch seconds of GitHub's clock."""
+
+    value: Secret
+    made_at: float
+    expires_at: float
+
+
+class AppAuth:
+    """A GitHub App, for one scope: finds the App's installation there, makes tokens, renews them in time.
+
+    Several threads may use it. One of them renews while the others go on with the old token as long as it lasts. If it
+    cannot be renewed for a reason that may pass, the old one is used to its end.
+
+    Args:
+        issuer: The App's client id (GitHub's advice) or its id.
+        private_key: One of the App's keys, as PEM text; see `tidy_pem` for what is tolerated.
+        scope: Where the runners are: a repository or an organization.
+        installation_id: Of the App at the scope; None: GitHub is asked.
+        permissions: What the tokens may do, in the API's words; None: whatever the installation may.
+        repositories: The names of the repositories that the tokens are good for; None: all of the installation's.
+        options: As for `Client`: how to reach GitHub.
+
+    Raises:
+        ValueError: `issuer`, `private_key` or `scope` cannot be right. Nothing of the key is shown.
+        ImportError: A Python library is not there.
+    """
+
+    expires_at: float | None = None  # an App's key does not end, and its tokens are renewed here
+    renews_itself = True
+
+    def __init__(
+        self,
+        issuer: str,
+        private_key: str | Secret,
+        scope: Scope,
+        *,
+        installation_id: int | None = None,
+        permissions: Mapping[str, str] | None = None,
+        repositories: Iterable[str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        **options: Any,
+    ) -> None:
+        if scope.kind == "enterprise":
+            raise ValueError(
+                f"scope = {scope}: GitHub Apps cannot manage the runners of an enterprise. Do: give a classic token "
+                "with the scope manage_runners:enterprise, or register at an organization of the enterprise"
+            )
+        if not ISSUER.fullmatch(issuer):
+            raise ValueError(
+                "client_id = (hidden): neither the id of a GitHub App nor its client id. "
+                "Do: copy one of them from the top of the App's settings page"
+            )
+        self._issuer = issuer
+        self._scope = scope
+        self._given = installation_id
+        self._found: int | None = None
+        narrowed = {"permissions": permissions and dict(permissions), "repositories": repositories and [*repositories]}
+        self._narrowed = {key: value for key, value in narrowed.items() if value} or None
+        self._client = Client(scope.api_url, AppJwt(issuer, private_key), sleep=sleep, **options)
+        self._sleep = sleep
+        self._token: _Token | None = None
+        self._not_before = 0.0  # the next attempt to renew a token that still works, by GitHub's clock
+        self._lock = threading.Lock()
+
+    def header(self, now: float) -> str:
+        token = self._token
+        works = token is not None and now < token.expires_at - LAST_USE
+        if token and works and (now < token.expires_at - RENEW_BEFORE or now < self._not_before):
+            return _bearer(token)
+        if not self._lock.acquire(blocking=not works):
+            assert token
+            return _bearer(token)  # another thread renews it
+        try:
+            if self._token is token or not self._token:  # if not, another thread has been here meanwhile
+                self._token = self._make_token()
+            return _bearer(self._token)
+        except GitHubError as exc:
+            if not (token and works and (exc.transient or isinstance(exc, RateLimited))):
+                raise
+            told = exc.retry_at + (self._client.clock_skew or 0.0) if isinstance(exc, RateLimited) else 0.0
+            self._not_before = max(now + RENEW_AGAIN, told)
+            return _bearer(token)
+        finally:
+            self._lock.release()
+
+    def renew(self, refused: str, now: float) -> bool:
+        with self._lock:
+            token = self._token
+            if token is None or _bearer(token) != refused:
+                return True
+            if not 0 <= now - token.made_at < NEW_TOKEN:
+                self._token = None
+                return True
+        self._sleep(PATIENCE)
+        return True
+
+    def __repr__(self) -> str:
+        return f"AppAuth({self._issuer}, {self._scope}, hidden)"
+
+    def _make_token(self) -> _Token:
+        """A new token; the installation is looked up again if it is there no more, as after a new installation."""
+        if self._given is not None:
+            return self._token_of(self._given)
+        if self._found is not None:
+            with suppress(NotFound):
+                return self._token_of(self._found)
+        self._found = self._find()
+        return self._token_of(self._found)
+
+    def _find(self) -> int:
+        """The id of the App's installation at the scope."""
+        action = f"find the installation of the GitHub App {self._issuer} for {self._scope}"
+        try:
+            response = self._client.get(f"{self._scope.api_path}/installation", action=action)
+        except GitHubError as exc:
+            exc.hint = self._hint(exc) or exc.hint
+            raise
+        return parse(response, action, lambda data: take(data, "id", int))
+
+    def _token_of(self, installation: int) -> _Token:
+        action = f"make a token of the GitHub App {self._issuer} for {self._scope}"
+        path = f"/app/installations/{installation}/access_tokens"
+        try:
+            response = self._client.post(path, action=action, json=self._narrowed)
+        except GitHubError as exc:
+            exc.hint = self._hint(exc) or exc.hint
+            raise
+        made_at = self._client.server_time()
+        return parse(
+            response,
+            action,
+            lambda data: _Token(Secret(take(data, "token", str)), made_at, take_time(data, "expires_at")),
+        )
+
+    def _hint(self, exc: GitHubError) -> str:
+        """What the user can do; empty where the error's own hint says it."""
+        owner, kind = self._scope.owner, self._scope.kind
+        page = f"{web_url(self._scope.api_url)}/organizations/{owner}/settings/installations"
+        where = f"at {page}" if kind == "org" else f"in the settings of {owner}, under GitHub Apps"
+        if isinstance(exc, Unauthorized):
+            if re.search(r"claim \('(iat|exp)'\)", exc.message):
+                return "set the clock of this machine right"
+            return (
+                f"give a private_key of this very App ({self._issuer}) that is still listed on its settings page; "
+                "and see whether client_id or app_id is right"
+            )
+        if isinstance(exc, Forbidden) and "suspended" in exc.message:
+            return f"let an owner of {owner} lift the suspension of the App {where}"
+        if isinstance(exc, NotFound):
+            if "Integration" in exc.message:
+                return f"see whether client_id or app_id is right: {self._scope.api_url} knows no App {self._issuer}"
+            if self._given is not None:
+                return (
+                    f"see whether installation_id = {self._given} is of this App; or take it out: it is found by itself"
+                )
+            these = f", with the repository {self._scope.name} among those selected" if kind == "repo" else ""
+            return f"let an owner of {owner} install the App there{these}; it is seen {where}"
+        if isinstance(exc, Unprocessable) and self._narrowed:
+            return f"give the App {_CALLED[kind]} and let an owner of {owner} accept that {where}" + (
+                f"; and let the installation have the repository {self._scope.name}" if kind == "repo" else ""
+            )
+        return ""
+
+
+def _bearer(token: _Token) -> str:
+    return f"Bearer {token.value.reveal()}"
