@@ -64,6 +64,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         problems.append(f"{PREFIX}{error}")
 
     pools: list[dict[str, Any]] = []
+    host = {**host, "directory": own.values.get("directory")}
     credentials = credential_names(variables)
     slots: dict[str, str] = {}
     for name, check in pools_of(variables, problems):

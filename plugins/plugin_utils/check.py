@@ -69,6 +69,16 @@ class Check:
         allowed = " or ".join(choices)
         return self.text(option, "|".join(choices), f"not {allowed}", f"write {allowed}")
 
+    def yes(self, option: str) -> bool:
+        """True or false; texts such as ``-e`` and INI files give are read as YAML reads them."""
+        value = self.values.get(option)
+        if isinstance(value, bool):
+            return value
+        text = value.strip().lower() if isinstance(value, str) else ""
+        if text not in ("true", "yes", "on", "false", "no", "off"):
+            self.wrong(option, "not true or false", "write true or false")
+        return text in ("true", "yes", "on")
+
     def path(self, option: str, remedy: str) -> str:
         """An absolute path that the hardened daemon can reach."""
         text = self.text(option, r"(?:/[\w.+@-]+)+", "not a plain absolute path", remedy)

@@ -27,6 +27,10 @@ POOL_OPTIONS = (
     "name_prefix",
     "stop_grace_period",
     "environment",
+    "volumes",
+    "action_archives",
+    "gpus",
+    "allow_sudo",
 )
 HOST_OPTIONS = (
     "pools",

@@ -12,6 +12,12 @@ from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check, shown
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container import (
+    ARCHIVES,
+    ARCHIVES_VARIABLE,
+    judge_gpus,
+    judge_volumes,
+)
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credential import GITHUB_TOKEN, judge_token
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.host import ARCHITECTURES
 
@@ -165,6 +171,8 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "not a plain path",
         "write a folder's name below the runner's own, such as _work",
     )
+    volumes = judge_volumes(check, str(host.get("directory") or ""), work_folder)
+    archives = {ARCHIVES_VARIABLE: ARCHIVES} if any(volume["target"] == ARCHIVES for volume in volumes) else {}
     return {
         "name": name,
         "scope": str(scope) if scope else "",
@@ -184,5 +192,8 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "memory": _memory(check, host),
         "pids_limit": check.integer("pids_limit", 0, 4096),
         "stop_grace_period": check.integer("stop_grace_period", 1, 30, unit="seconds"),
-        "environment": _environment(check, check.values.get("token")),
+        "environment": {**archives, **_environment(check, check.values.get("token"))},
+        "volumes": volumes,
+        "gpus": judge_gpus(check),
+        "allow_sudo": check.yes("allow_sudo"),
     }

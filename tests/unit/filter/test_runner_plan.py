@@ -107,6 +107,63 @@ def test_environment_becomes_text() -> None:
     assert pool["environment"] == {"A": "true", "B": "1", "C": "$x"}
 
 
+def test_graphics_cards_and_sudo() -> None:
+    (pool,) = runner_plan(variables(), HOST)["pools"]
+    assert (pool["gpus"], pool["allow_sudo"]) == (0, True)
+    (pool,) = runner_plan(variables(gpus="all", allow_sudo="no"), HOST)["pools"]
+    assert (pool["gpus"], pool["allow_sudo"]) == ("all", False)
+
+
+def test_volumes_in_both_forms() -> None:
+    given_volumes = ["/srv/cache:/cache:ro", "/srv/out:/out", {"source": "/srv/$x", "target": "/x", "read_only": True}]
+    (pool,) = runner_plan(variables(volumes=given_volumes, action_archives="/srv/archives"), HOST)["pools"]
+    assert [(v["source"], v["target"], v["read_only"]) for v in pool["volumes"]] == [
+        ("/srv/archives", "/opt/action-archives", True),
+        ("/srv/cache", "/cache", True),
+        ("/srv/out", "/out", False),
+        ("/srv/$x", "/x", True),
+    ]
+    assert pool["environment"] == {"ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE": "/opt/action-archives"}
+
+
+@pytest.mark.parametrize(
+    ("volume", "why"),
+    [
+        ("/var/run/docker.sock:/var/run/docker.sock", "Docker's socket"),
+        ("/:/host:ro", "the job would reach"),
+        ("/var:/x", "the job would reach"),
+        ("/etc:/x:ro", "GitHub's credentials (/etc/runnerd)"),
+        ("/etc/runnerd/credentials.json:/x:ro", "GitHub's credentials"),
+        ("/opt/github-runners:/x", "the Compose file"),
+        ("/opt:/x:ro", "the Compose file"),
+        ("/srv/x:/", "hide"),
+        ("/srv/x:/opt/runnerd", "hide /opt/runnerd"),
+        ("/srv/x:/opt", "hide /opt/runnerd"),
+        ("/srv/x:/opt/runnerd/entrypoint.sh", "hide /opt/runnerd"),
+        ("/srv/x:/home/runner", "hide /home/runner"),
+        ("/srv/x:/home", "hide /home/runner"),
+        ("/srv/x:/home/runner/_work", "hide /home/runner/_work"),
+        ("/srv/x:/home/runner/externals", "hide /home/runner/externals"),
+        ("/srv/x:/home/runner/_work/_tool:ro", ""),
+        ("/srv/x:/home/runner/.m2", ""),
+        ("/srv/x:/run", "hide"),
+        ("cache:/cache", "plain absolute paths"),
+        ("/srv/../etc:/cache", "plain absolute paths"),
+        ("/srv/x:cache", "plain absolute paths"),
+        ("/srv/x", "not of the form"),
+        ("/srv/x:/x:cached", "not ro or rw"),
+        ({"source": "/srv/x", "target": "/x", "readonly": True}, "no readonly"),
+        ({"source": "/srv/x", "target": "/x", "read_only": "yes"}, "not true or false"),
+        ({"source": "/srv/x"}, "plain absolute paths"),
+        (7, "not a text"),
+    ],
+)
+def test_each_bad_volume_is_one_line(volume: object, why: str) -> None:
+    found = problems(volumes=[volume])
+    assert len(found) == bool(why) and all(why in line for line in found), found
+    assert all(line.startswith(f"{PREFIX}volumes[1] = ") for line in found)
+
+
 def test_pools_take_what_they_leave_out_from_the_flat_variables() -> None:
     given_pools = [
         {"name": "default"},
@@ -173,6 +230,13 @@ def test_a_flat_token_that_no_pool_uses_stays_here() -> None:
         ({"environment": {"A": f"x{TOKEN}"}}, f"{PREFIX}environment[A] = (hidden): a GitHub token, which every job"),
         ({"environment": {"A": "ghp_" + "c" * 36}}, f"{PREFIX}environment[A] = (hidden): a GitHub token"),
         ({"environment": {"ACTIONS_RUNNER_INPUT_URL": "x"}}, f"{PREFIX}environment[ACTIONS_RUNNER_INPUT_URL] ="),
+        ({"volumes": "/srv/x:/x"}, f"{PREFIX}volumes = /srv/x:/x: not a list. Do: write a list, such as"),
+        ({"volumes": ["/a:/x", "/b:/x"]}, f"{PREFIX}volumes[2] = /b:/x: two volumes at /x"),
+        ({"pools": [{"name": "a", "volumes": ["a"]}]}, f"{PREFIX}pools[a].volumes[1] = a: not of the form"),
+        ({"action_archives": "archives"}, f"{PREFIX}action_archives = archives: not a plain absolute path"),
+        ({"action_archives": "/etc"}, f"{PREFIX}action_archives = /etc: the job would reach GitHub's credentials"),
+        ({"gpus": "many"}, f"{PREFIX}gpus = many: not a whole number from 0 to 64. Do: give a whole number"),
+        ({"allow_sudo": "maybe"}, f"{PREFIX}allow_sudo = maybe: not true or false. Do: write true or false"),
         ({"stop_grace_period": 0}, f"{PREFIX}stop_grace_period = 0: not a whole number of at least 1"),
         ({"api_url": "https://github.com"}, f"{PREFIX}api_url = 'https://github.com': not the plain URL of an API"),
         ({"api_url": "http://ghes.lan/api/v3"}, f"{PREFIX}api_url = http://ghes.lan/api/v3: the token would go"),
