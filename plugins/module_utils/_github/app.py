@@ -211,11 +211,13 @@ class AppAuth:
     def header(self, now: float) -> str:
         token = self._token
         works = token is not None and now < token.expires_at - LAST_USE
-        if token and works and (now < token.expires_at - RENEW_BEFORE or now < self._not_before):
-            return _bearer(token)
-        if not self._lock.acquire(blocking=not works):
-            assert token
-            return _bearer(token)  # another thread renews it
+        if token and works:
+            if now < max(token.expires_at - RENEW_BEFORE, self._not_before):
+                return _bearer(token)
+            if not self._lock.acquire(blocking=False):
+                return _bearer(token)  # another thread renews it
+        else:
+            self._lock.acquire()
         try:
             if self._token is token or not self._token:  # if not, another thread has been here meanwhile
                 self._token = self._make_token()

@@ -184,7 +184,7 @@ class TestJwt:
             return strict
 
         around.now = NOW + off
-        server.tell(*(judge(installation()) for _ in range(2)), judge(token()))
+        server.tell(judge(installation()), judge(installation()), judge(token()))
         assert make().header(NOW) == "Bearer ghs_first"
         assert len(server.requests) == 3
 
@@ -413,7 +413,7 @@ class TestRenewal:
 
         def all_at_once(now: float) -> tuple[list[threading.Thread], list[str]]:
             got: list[str] = []
-            threads = [threading.Thread(target=lambda: got.append(auth.header(now))) for _ in range(8)]
+            threads = [threading.Thread(target=lambda: got.append(auth.header(now))) for _thread in range(8)]
             server.arrived.clear()
             for thread in threads:
                 thread.start()
