@@ -20,16 +20,46 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credentia
     hidden,
     runner_credentials,
 )
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.host import host_options, judge_host
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.host import (
+    host_options,
+    judge_host,
+    limit,
+    owned,
+)
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options import (
     HOST_OPTIONS,
     POOL_OPTIONS,
+    REMOVE_OPTIONS,
     pools_of,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.pool import judge_pool
 
 #: What runnerd is told of a pool.
 TOLD = ("name", "scope", "group", "labels", "work_folder", "credential", "name_prefix", "slots")
+
+
+def _misspelt(own: Check) -> None:
+    """Others may have variables of their own that begin as ours do; only what looks like a slip is one."""
+    known = {*POOL_OPTIONS, *HOST_OPTIONS, *REMOVE_OPTIONS}
+    for name in sorted(set(own.values) - known):
+        if near := difflib.get_close_matches(name, known, 1, 0.8):
+            own.wrong(name, "no such variable", f"write {PREFIX}{near[0]}", secret=True)
+
+
+def runner_leave(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What draining and removing need to know, and what is wrong with it. Neither needs a scope or a token.
+
+    Args:
+        variables: The role's variables by full name, defaults included; unknown ones are looked at for misspellings.
+
+    Returns:
+        ``problems`` (lines ``variable = value: why. Do: …``), ``directory``, ``user``, ``drain_timeout`` (seconds).
+    """
+    problems: list[str] = []
+    own = Check({name.removeprefix(PREFIX): value for name, value in variables.items()}, problems)
+    _misspelt(own)
+    found = {**owned(own), "drain_timeout": limit(own, "drain")}
+    return {"problems": hidden(problems, variables), **found}
 
 
 def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,12 +79,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
     own = Check({name.removeprefix(PREFIX): value for name, value in variables.items()}, problems)
     judge_host(host, problems)
 
-    known = {*POOL_OPTIONS, *HOST_OPTIONS}
-    for name in sorted(set(own.values) - known):
-        # Others may have variables of their own that begin so; only what looks like a slip is one.
-        if near := difflib.get_close_matches(name, known, 1, 0.8):
-            own.wrong(name, "no such variable", f"write {PREFIX}{near[0]}", secret=True)
-
+    _misspelt(own)
     api_url: str | None = None
     try:
         api_url = split_api_url(own.values.get("api_url", "")).geturl()
@@ -103,4 +128,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names and functions."""
-        return {"runner_plan": runner_plan, "runner_credentials": runner_credentials}
+        return {"runner_plan": runner_plan, "runner_leave": runner_leave, "runner_credentials": runner_credentials}

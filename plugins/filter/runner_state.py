@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+#: The Compose project of all runners on a host.
+PROJECT = "github-runners"
 #: States of a slot in which its runner is on its way, and the container may not have been written down yet.
 _ON_ITS_WAY = ("creating", "minting", "starting")
 
@@ -173,6 +175,52 @@ def runner_report(status: str, error: str = "") -> dict[str, Any]:
     return {"table": table + notes, "draining": draining, "notes": notes}
 
 
+def _containers(ps: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
+    """What ``docker ps`` listed, and why it listed nothing; neither where there is no Docker."""
+    if ps.get("rc") == 0:
+        return [found for found in map(_json, str(ps.get("stdout")).splitlines()) if isinstance(found, Mapping)], ""
+    words = " ".join(str(ps.get("stderr") or "").split())
+    return [], f"docker ps = {words}: Docker does not answer. Do: systemctl start docker" if words else ""
+
+
+def runner_deployed(status: Mapping[str, Any], ps: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is of the runners on a host, before it is drained or removed.
+
+    Args:
+        status: The result of ``runnerd status --json``, run by ansible.builtin.command.
+        ps: The result of ``docker ps --all --no-trunc --format '{{json .}}'``, run likewise.
+
+    Returns:
+        ``pending``: there is something to drain, or nobody told the daemon to make no new runners; ``daemon``: it
+        answers; ``holding``: a line for each slot that holds a runner; ``running``: our containers that run, by name;
+        ``others``: containers that are none of ours, by name; ``docker``: there is a Docker; ``problem``: why nothing
+        can be done here, ``what = value: why. Do: …``, or empty.
+    """
+    told = _json(status.get("stdout"))
+    told = told if isinstance(told, Mapping) else {}
+    containers, problem = _containers(ps)
+    ours = [f"com.docker.compose.project={PROJECT}" in str(one.get("Labels")).split(",") for one in containers]
+    running = [
+        str(one["Names"]) for one, own in zip(containers, ours, strict=True) if own and one.get("State") == "running"
+    ]
+    holding = [
+        f"slot {slot.get('slot')}: {slot.get('state')} since {_duration(slot.get('seconds'))}"
+        + (f", job {slot['job']}" if slot.get("job") else "")
+        for slot in told.get("slots") or []
+        if slot.get("container") or slot.get("runner")
+    ]
+    drained = "host" in (told.get("drains") or [])
+    return {
+        "pending": bool(holding or running or (told.get("daemon") and not drained)),
+        "daemon": bool(told.get("daemon")),
+        "holding": holding,
+        "running": running,
+        "others": [str(one["Names"]) for one, own in zip(containers, ours, strict=True) if not own],
+        "docker": ps.get("rc") == 0,
+        "problem": problem,
+    }
+
+
 class FilterModule:
     """The filters, as Ansible asks for them."""
 
@@ -183,4 +231,5 @@ class FilterModule:
             "runner_images": runner_images,
             "runner_slots": runner_slots,
             "runner_report": runner_report,
+            "runner_deployed": runner_deployed,
         }

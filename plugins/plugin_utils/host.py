@@ -43,11 +43,24 @@ def judge_host(host: Mapping[str, Any], problems: list[str]) -> None:
         fact.wrong("uid", "not root, even with become", "set ansible_become_user to root, or take it out")
 
 
+def owned(check: Check) -> dict[str, str]:
+    """The folder and the user that the runners' files are in and belong to."""
+    remedy = "write a folder of its own, such as /opt/github-runners"
+    directory = check.path("directory", remedy)
+    if directory and (directory.count("/") < 2 or f"/{directory.split('/')[1]}" in _SYSTEM):
+        check.wrong("directory", "the system's own", remedy)
+    user = check.text("user", r"(?!root$)[a-z_][a-z0-9_-]{0,31}", "not a name for this user", "write github-runner")
+    return {"directory": directory, "user": user}
+
+
+def limit(check: Check, name: str) -> int:
+    """One of runnerd's limits, in seconds."""
+    least, example = LIMITS[name]
+    return check.integer(f"{name}_timeout", least, example, unit="seconds" if least else "seconds; 0 for none")
+
+
 def host_options(check: Check) -> dict[str, Any]:
     """The options that are the same for every pool, each made what it stands for."""
-    directory = check.path("directory", "write a folder of its own, such as /opt/github-runners")
-    if directory and (directory.count("/") < 2 or f"/{directory.split('/')[1]}" in _SYSTEM):
-        check.wrong("directory", "the system's own", "write a folder of its own, such as /opt/github-runners")
     ca_file = check.values.get("ca_file")
     if ca_file:
         ca_file = check.path("ca_file", "write the path of a PEM file on the runner host, such as /etc/ssl/my-ca.pem")
@@ -57,20 +70,14 @@ def host_options(check: Check) -> dict[str, Any]:
     except ValueError:
         check.wrong("metrics_address", "not an IP address", "write 127.0.0.1, or the address to listen on")
     return {
-        "directory": directory,
+        **owned(check),
         "ca_file": ca_file or None,
         "metrics": {
             "address": address,
             "port": check.integer("metrics_port", 0, 9252, maximum=65535, unit="0 for no metrics"),
         },
-        "user": check.text(
-            "user", r"(?!root$)[a-z_][a-z0-9_-]{0,31}", "not a name for this user", "write github-runner"
-        ),
         "uid": check.integer("uid", 1, 1100, maximum=2**31),
         "gid": check.integer("gid", 1, 1100, maximum=2**31),
         "online_timeout": check.integer("online_timeout", 1, 180, unit="seconds"),
-        "limits": {
-            name: check.integer(f"{name}_timeout", least, example, unit="seconds" if least else "seconds; 0 for none")
-            for name, (least, example) in LIMITS.items()
-        },
+        "limits": {name: limit(check, name) for name in LIMITS},
     }

@@ -51,6 +51,8 @@ HOST_OPTIONS = (
     "online_timeout",
     "wait_for_drain",
 )
+#: What only the entry point `remove` asks for.
+REMOVE_OPTIONS = ("remove_now", "remove_docker")
 
 
 def pools_of(variables: Mapping[str, Any], problems: list[str]) -> list[tuple[str, Check]]:

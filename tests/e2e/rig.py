@@ -72,6 +72,11 @@ class Rig:
         self.last = self.project.playbook("deploy", *options)
         return self.last
 
+    def leave(self, playbook: str, *options: str) -> Result:
+        """Run `drain` or `remove`, whether it ends well or not. The next `base` deploys again."""
+        self._now = {}
+        return self.project.playbook(playbook, *options)
+
     def base(self) -> None:
         """Three idle runners by the base's settings, no job, no fault, no drain, nothing paused."""
         self.github.clear_faults()

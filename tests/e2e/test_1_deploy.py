@@ -25,6 +25,12 @@ def test_01_a_blank_host_in_check_mode(shared: Rig) -> None:
     assert shared.github.writes() == []
 
 
+def test_01_where_nothing_is_deployed_nothing_is_drained_or_removed(shared: Rig) -> None:
+    for playbook in ("drain", "remove"):
+        result = shared.leave(playbook)
+        assert (result.rc, result.changed) == (0, 0), result.output
+
+
 def test_02_from_an_empty_folder_to_online_runners(shared: Rig) -> None:
     result = shared.deploy()
     assert result.changed > 0

@@ -143,4 +143,5 @@ def judged() -> set[str]:
 def test_filter_knows_every_option() -> None:
     """The filter that judges the role's variables, and refuses unknown ones, knows those that are documented."""
     role = "github_docker_runners"
-    assert {f"{role}_{name}" for name in (*options.POOL_OPTIONS, *options.HOST_OPTIONS)} == set(spec(role))
+    known = (*options.POOL_OPTIONS, *options.HOST_OPTIONS, *options.REMOVE_OPTIONS)
+    assert {f"{role}_{name}" for name in known} == set(spec(role))

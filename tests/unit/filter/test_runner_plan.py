@@ -17,10 +17,15 @@ from hypothesis import strategies as st
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan import (
     runner_credentials,
+    runner_leave,
     runner_plan,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import PREFIX
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options import HOST_OPTIONS, POOL_OPTIONS
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options import (
+    HOST_OPTIONS,
+    POOL_OPTIONS,
+    REMOVE_OPTIONS,
+)
 
 ROLE = Path(__file__).parents[3] / "roles" / "github_docker_runners"
 DEFAULTS: dict[str, Any] = {
@@ -320,6 +325,7 @@ def test_every_option_is_known_here_and_documented() -> None:
     ]
     assert {name.removeprefix(PREFIX) for name in spec} == {*POOL_OPTIONS, *HOST_OPTIONS}
     assert set(spec[f"{PREFIX}pools"]["options"]) == {"name", *POOL_OPTIONS}
+    assert set(DEFAULTS) - set(spec) == {PREFIX + name for name in REMOVE_OPTIONS}
     assert set(spec) - set(DEFAULTS) == {f"{PREFIX}scope", f"{PREFIX}token"}
 
 
@@ -341,3 +347,30 @@ def test_nothing_a_user_writes_raises(own: dict[str, Any], pools: list[dict[str,
     if not plan["problems"]:
         json.dumps(plan)
         json.dumps(runner_credentials(mine))
+
+
+def test_leaving_needs_no_scope_and_no_token() -> None:
+    assert runner_leave(DEFAULTS) == {
+        "problems": [],
+        "directory": "/opt/github-runners",
+        "user": "github-runner",
+        "drain_timeout": 21600,
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "begins"),
+    [
+        ({"directory": "/"}, "directory = /: not a plain absolute path"),
+        ({"directory": "/opt"}, "directory = /opt: the system's own"),
+        ({"directory": "/usr/lib"}, "directory = /usr/lib: the system's own"),
+        ({"user": "root"}, "user = root: not a name for this user"),
+        ({"drain_timeout": "soon"}, "drain_timeout = soon: not a whole number of at least 0"),
+        ({"remove_nwo": True}, "remove_nwo = (hidden): no such variable. Do: write github_docker_runners_remove_now"),
+        ({"count": 0}, None),
+    ],
+)
+def test_leaving_is_refused(own: dict[str, Any], begins: str | None) -> None:
+    lines = runner_leave({**DEFAULTS, **{PREFIX + name: value for name, value in own.items()}})["problems"]
+    assert len(lines) == (begins is not None)
+    assert all(line.startswith(f"{PREFIX}{begins}") for line in lines), lines

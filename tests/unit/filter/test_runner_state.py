@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_state import (
+    runner_deployed,
     runner_engine,
     runner_images,
     runner_report,
@@ -173,4 +174,73 @@ def test_the_report_without_an_answer() -> None:
     assert runner_report("", "runnerd: no runnerd answers\n")["table"] == ["runnerd: no runnerd answers"]
     assert (
         runner_report("")["notes"] == runner_report("")["table"] == ["runnerd: no answer. Do: systemctl status runnerd"]
+    )
+
+
+def ps(*containers: dict[str, str]) -> dict[str, Any]:
+    """The result of a `docker ps` that lists these."""
+    return {"rc": 0, "stdout": "\n".join(json.dumps(each) for each in containers), "stderr": ""}
+
+
+def container(name: str, state: str = "running", project: str = "github-runners") -> dict[str, str]:
+    return {"Names": name, "State": state, "Labels": f"a=b,com.docker.compose.project={project},c=d"}
+
+
+#: As ansible.builtin.command answers when there is no such program.
+NO_PROGRAM: dict[str, Any] = {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command."}
+
+
+def test_nothing_is_deployed_on_a_blank_host() -> None:
+    assert runner_deployed(NO_PROGRAM, NO_PROGRAM) == {
+        "pending": False,
+        "daemon": False,
+        "holding": [],
+        "running": [],
+        "others": [],
+        "docker": False,
+        "problem": "",
+    }
+
+
+def test_what_is_deployed_is_told() -> None:
+    slots = [
+        {"slot": "runner-1", "state": "busy", "seconds": 720, "job": "build", "container": "c", "runner": "r"},
+        {"slot": "runner-2", "state": "backing off", "seconds": 5, "job": None, "container": "", "runner": ""},
+    ]
+    status = {"rc": 0, "stdout": json.dumps({"daemon": True, "drains": [], "slots": slots}), "stderr": ""}
+    found = runner_deployed(
+        status,
+        ps(
+            container("github-runner-1"),
+            container("github-runner-2", "exited"),
+            container("web", project="github-runners-2"),
+            {"Names": "db", "State": "running", "Labels": ""},
+        ),
+    )
+    assert found["holding"] == ["slot runner-1: busy since 12 min, job build"]
+    assert found["running"] == ["github-runner-1"]
+    assert found["others"] == ["web", "db"]
+    assert (found["pending"], found["daemon"], found["docker"], found["problem"]) == (True, True, True, "")
+
+
+@pytest.mark.parametrize(
+    ("told", "containers", "pending"),
+    [
+        ({"daemon": True, "drains": ["host"], "slots": []}, [], False),
+        ({"daemon": True, "drains": [], "slots": []}, [], True),  # it would fill the slots
+        ({"daemon": True, "drains": ["runner-1"], "slots": []}, [], True),
+        ({"daemon": False, "drains": [], "slots": []}, [], False),
+        ({"daemon": False, "slots": [{"slot": "runner-1", "state": "unknown", "runner": "r"}]}, [], True),
+        ({"daemon": True, "drains": ["host"], "slots": []}, [container("github-runner-1")], True),
+    ],
+)
+def test_what_is_left_to_drain(told: dict[str, Any], containers: list[dict[str, str]], pending: bool) -> None:
+    assert runner_deployed({"rc": 0, "stdout": json.dumps(told)}, ps(*containers))["pending"] is pending
+
+
+def test_a_docker_that_does_not_answer_is_a_problem() -> None:
+    down = {"rc": 1, "stdout": "", "stderr": "Cannot connect to the Docker daemon.\nIs it running?"}
+    assert runner_deployed(NO_PROGRAM, down)["problem"] == (
+        "docker ps = Cannot connect to the Docker daemon. Is it running?: Docker does not answer. "
+        "Do: systemctl start docker"
     )
