@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .answers import parse, take, take_if_there
 from .client import Client
 from .errors import GitHubError, NotFound
-from .runners import Group, Runners
+from .runners import Group, Runners, find_group, hints_for
 from .scope import Scope
 
 
@@ -34,6 +34,15 @@ class Access:
     archived: bool
     groups: tuple[Group, ...]
 
+    def group(self, name: str | None = None) -> Group:
+        """The group of that name, or the default one, which runners join that are told no other.
+
+        Raises:
+            NotFound: It is not there, or the credential does not see it.
+        """
+        default = next((group for group in self.groups if group.default), None)
+        return default if name is None and default else find_group(self.groups, name or "Default", self.scope)
+
     def open_to_public(self, group: Group) -> bool:
         """Whether workflows of a public repository, so of anybody, can come to run on runners of this group."""
         return self.visibility == "public" if self.scope.kind == "repo" else bool(group.allows_public)
@@ -50,7 +59,7 @@ def check_access(client: Client, scope: Scope) -> Access:
         action = f"look at {scope}"
         hint = f"see whether {scope.url} is there, and whether the credential may see it"
         try:
-            response = client.get(scope.api_path, action=action, hints={404: hint})
+            response = client.get(scope.api_path, action=action, hints={**hints_for(scope), 404: hint})
         except NotFound as exc:
             if scope.kind == "org" and _is_user(client, scope):
                 exc.hint = (

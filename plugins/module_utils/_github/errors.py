@@ -151,7 +151,14 @@ class Unreachable(GitHubError):
 
 
 _BY_STATUS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Unprocessable}
-_HINTS = {401: "give a credential that is valid now; this one is wrong, expired or revoked"}
+_HINTS = {
+    401: "give a credential that is valid now; this one is wrong, expired or revoked",
+    403: "use a credential that may do this",
+    404: "see whether it is there, and whether the credential may see it",
+    409: "see what is there already",
+}
+# What GitHub refuses with its reason and nothing else to go by.
+_OTHERWISE = "correct what GitHub names, or see the page that it points to"
 
 
 def facts(url: str, status: int, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -197,7 +204,7 @@ def error_for(
         return ServerError(action, hint="try again later; https://www.githubstatus.com tells of outages", **seen)
     if not body:
         return ProtocolError(action, hint=NOT_GITHUB, **seen)
-    hint = hints.get(status, _HINTS.get(status, ""))
+    hint = hints.get(status) or _HINTS.get(status, _OTHERWISE)
     if "required" in headers.get("x-github-sso", ""):
         hint = "authorize the token for the single sign-on of the organization"
     elif status == 403 and "x-accepted-github-permissions" in headers:

@@ -127,6 +127,23 @@ def hints_for(scope: Scope) -> dict[int, str]:
     return {403: credential, 404: f"see whether {scope.url} is there; if it is, {credential}"}
 
 
+def find_group(groups: Iterable[Group], name: str, scope: Scope) -> Group:
+    """The one of the scope's groups that has this name, in upper or lower case.
+
+    Raises:
+        NotFound: There is no such group; the message lists those that are there.
+    """
+    groups = [*groups]
+    for group in groups:
+        if group.name.casefold() == name.casefold():
+            return group
+    raise NotFound(
+        f"find the runner group {name!r} in {scope}",
+        message="there are only " + ", ".join(repr(group.name) for group in groups),
+        hint="name one of these, or make the group at GitHub, and let the credential see it",
+    )
+
+
 class Runners:
     """The runners of `scope`, through `client`. Every method raises GitHubError if it does not know the answer.
 
@@ -239,15 +256,7 @@ class Runners:
         """
         if self._scope.kind == "repo":
             return 1
-        groups = self.groups()
-        for group in groups:
-            if group.name.casefold() == name.casefold():
-                return group.id
-        raise NotFound(
-            f"find the runner group {name!r} in {self._scope}",
-            message="there are only " + ", ".join(repr(group.name) for group in groups),
-            hint="name one of these, or make the group at GitHub, and let the credential see it",
-        )
+        return find_group(self.groups(), name, self._scope).id
 
     def _list(self, action: str, **params: str) -> builtins.list[Runner]:
         return self._read(self._path, "runners", action, Runner.from_api, params)

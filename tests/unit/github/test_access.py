@@ -95,6 +95,29 @@ class TestOrganization:
         access = check(client, "my-org")
         assert not access.open_to_public(access.groups[0])
 
+    @pytest.mark.parametrize(("name", "number"), [(None, 3), ("default", 3), ("GPU", 5), ("gpu", 5)])
+    def test_a_group_by_name(self, server: Server, client: Client, name: str | None, number: int) -> None:
+        found = groups()
+        found.body["runner_groups"].insert(0, {"id": 5, "name": "gpu", "default": False})
+        found.body["total_count"] = 2
+        server.tell(Answer(200, {"login": "my-org"}), NO_RUNNERS, found)
+        assert check(client, "my-org").group(name).id == number
+
+    def test_no_such_group(self, server: Server, client: Client) -> None:
+        server.tell(Answer(200, {"login": "my-org"}), NO_RUNNERS, groups(name="only", default=False))
+        access = check(client, "my-org")
+        with pytest.raises(errors.NotFound, match=r"the runner group 'gpu' in my-org: there are only 'only'\. Do: "):
+            access.group("gpu")
+        with pytest.raises(
+            errors.NotFound, match=r"the runner group 'Default' in my-org: there are only 'only'\. Do: "
+        ):
+            access.group()
+
+    def test_no_right(self, server: Server, client: Client) -> None:
+        server.tell(Answer(403, {"message": "No."}))
+        with pytest.raises(errors.Forbidden, match=r"Could not look at my-org: .*'Self-hosted runners: write'"):
+            check(client, "my-org")
+
     def test_a_persons_account(self, server: Server, client: Client) -> None:
         server.tell(NOT_FOUND, Answer(200, {"type": "User"}))
         with pytest.raises(errors.NotFound, match=r"Do: .*my-org is a person's account.*name a repository of it"):

@@ -131,14 +131,19 @@ def test_odd_documentation_url(data: Any) -> None:
 class TestHints:
     def test_by_status(self) -> None:
         assert error_for(404, MESSAGE, hints={404: "look"}).hint == "look"
-        assert error_for(404, MESSAGE, hints={403: "look"}).hint == ""
+        assert error_for(404, MESSAGE, hints={403: "look"}).hint.startswith("see whether it is there")
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 418, 422, 451, 500, 599])
+    @pytest.mark.parametrize("hints", [{}, {422: ""}])
+    def test_there_is_always_one(self, status: int, hints: dict[int, str]) -> None:
+        assert error_for(status, MESSAGE, hints=hints).hint
 
     def test_githubs_own_word_on_permissions(self) -> None:
         headers = {"X-Accepted-GitHub-Permissions": "organization_self_hosted_runners=write"}
         assert error_for(403, MESSAGE, headers, {403: "use another"}).hint == (
             "use another (GitHub: organization_self_hosted_runners=write)"
         )
-        assert error_for(422, MESSAGE, headers).hint == ""
+        assert "GitHub: " not in error_for(422, MESSAGE, headers).hint
 
     def test_single_sign_on(self) -> None:
         headers = {"X-GitHub-SSO": "required; url=https://github.com/orgs/o/sso?authorization_request=abc"}
