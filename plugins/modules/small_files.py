@@ -15,16 +15,16 @@ description:
   - Unlike M(ansible.builtin.copy), which needs two steps on the host for every file of a folder (measured over SSH,
     22 files, nothing to change, 19 to 23 seconds), all files go in one.
   - A building block of the role P(ephemeral.github_runners.runnerd#role).
+extends_documentation_fragment:
+  - ephemeral.github_runners._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and says what it would change.
   diff_mode:
     support: full
-    description: Returns what changed in each file, and the names of new ones.
+    details: The text of a new file is not shown, only its name.
   idempotent:
     support: full
-    description: A second run with the same options changes nothing.
 options:
   path:
     description: The folder. It is made if it is not there, with those above it.

@@ -1,0 +1,305 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules that talk to GitHub have in common: options, credentials, and every way to fail."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+from tests.doubles.github.server import Double, running
+from tests.repository import sources
+
+from .conftest import CREDENTIALS, SCOPES, TOKEN, Result, Run
+
+MODULES = ["github_registration_token", "gha_runner_scope", "gha_runner_version_info"]
+PLUGINS = "ansible_collections.ephemeral.github_runners.plugins"
+KEYS = {
+    "kind",
+    "action",
+    "url",
+    "status",
+    "message",
+    "request_id",
+    "documentation_url",
+    "remedy",
+    "retry_after",
+    "transient",
+}
+Calls = Callable[[], list[str]]
+
+
+def failure(found: Result) -> dict[str, Any]:
+    """The error of a failed result, after what every one has: all keys, and a sentence with all that is known."""
+    error = found["error"]
+    assert found["failed"] is True
+    assert error.keys() == KEYS
+    assert found["msg"].startswith(f"Could not {error['action']}: ")
+    assert found["msg"].endswith(f". Do: {error['remedy']}")
+    for name in ("url", "status", "message", "request_id"):
+        assert error[name] is None or str(error[name]) in found["msg"]
+    assert error["remedy"]
+    return dict(error)
+
+
+@pytest.fixture(params=MODULES)
+def module(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("status", "kind", "remedy"),
+        [
+            (401, "Unauthorized", "give a credential that is valid now"),
+            (403, "Forbidden", "Self-hosted runners"),
+            (404, "NotFound", "/my-org is there"),
+            (422, "Unprocessable", "correct what GitHub names"),
+            (500, "ServerError", "try again later"),
+            (503, "ServerError", "try again later"),
+        ],
+    )
+    def test_status(self, run: Run, double: Double, module: str, status: int, kind: str, remedy: str) -> None:
+        double.admin.fault(status=status)
+        error = failure(run(module))
+        assert (error["kind"], error["status"], error["message"]) == (kind, status, "Ordered by a test")
+        assert remedy in error["remedy"]
+        assert error["url"].startswith(f"{double.api_url}/orgs/my-org")
+        assert error["documentation_url"].startswith("https://docs.github.com/")
+        assert error["request_id"] in [entry["id"] for entry in double.admin.journal()["entries"]]
+        assert (error["transient"], error["retry_after"]) == (status >= 500, None)
+
+    def test_a_limit(self, run: Run, double: Double, module: str) -> None:
+        double.admin.fault(status=429, retry_after=77)
+        error = failure(run(module))
+        assert (error["kind"], error["status"]) == ("RateLimited", 429)
+        assert 70 <= error["retry_after"] <= 77
+        assert error["remedy"].startswith("wait until 20")
+
+    @pytest.mark.parametrize("status", [200, 404, 502])
+    def test_a_page_of_a_proxys(self, run: Run, double: Double, module: str, status: int) -> None:
+        double.admin.fault(html=status)
+        error = failure(run(module))
+        assert error["kind"] == ("ServerError" if status == 502 else "ProtocolError")
+        assert (error["status"], error["request_id"]) == (status, None)
+        assert error["message"] == f"not JSON but text/html; charset=utf-8, titled '{status}'"
+        assert error["transient"] is True
+
+    @pytest.mark.parametrize("fault", [{"cut": "before"}, {"truncate": 10}])
+    def test_a_cut_connection(self, run: Run, double: Double, module: str, fault: dict[str, Any]) -> None:
+        double.admin.fault(**fault)
+        error = failure(run(module))
+        assert (error["kind"], error["status"]) == ("Unreachable", None)
+        assert double.api_url.partition("//")[2] in error["message"]
+        assert "HTTPS_PROXY" in error["remedy"]
+
+    def test_broken_json(self, run: Run, double: Double, module: str) -> None:
+        double.admin.fault(malformed=True)
+        assert failure(run(module))["kind"] == "ProtocolError"
+
+    def test_nobody_listens(self, run: Run, module: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        error = failure(run(module, api_url=url))
+        assert (error["kind"], error["url"].partition("/orgs")[0]) == ("Unreachable", url)
+
+    def test_silence(self, run: Run, double: Double, module: str) -> None:
+        double.admin.fault(delay=30)
+        assert "timed out" in failure(run(module, timeout=1))["message"]
+
+    @pytest.mark.parametrize("name", ["stranger", "old"])
+    def test_a_credential_that_will_not_do(self, run: Run, module: str, name: str) -> None:
+        expected = {"stranger": ("Forbidden", 403), "old": ("Unauthorized", 401)}[name]
+        error = failure(run(module, token=CREDENTIALS[name]["token"]))
+        assert (error["kind"], error["status"]) == expected
+
+    def test_a_scope_that_is_not_there(self, run: Run, module: str) -> None:
+        error = failure(run(module, scope="my-org/nothing"))
+        assert (error["kind"], error["status"]) == ("NotFound", 404)
+
+    @pytest.mark.parametrize("module", MODULES[1:], indirect=True)
+    def test_a_question_is_repeated(self, run: Run, double: Double, calls: Calls, module: str) -> None:
+        double.admin.fault(status=503, times=1)
+        assert "failed" not in run(module, retries=1)
+        first, second, *_rest = calls()
+        assert first == second
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            ({"scope": "a b"}, "scope = 'a b': not the name of a repository"),
+            ({"scope": ""}, "scope = '': not the name of a repository"),
+            ({"scope": "https://github.example.com/o"}, "scope = 'https://github.example.com/o': not on "),
+            ({"api_url": "api.github.com"}, "api_url = 'api.github.com': not the plain URL of an API"),
+            ({"api_url": "https://github.com"}, "api_url = 'https://github.com': not the plain URL of an API"),
+            ({"api_url": "https://me:secret@h/api/v3"}, "api_url = 'https://***@h/api/v3': not the plain"),
+            ({"ca_file": "/nowhere/ca.pem"}, "ca_file = '/nowhere/ca.pem': [Errno 2] No such file"),
+            ({"ca_file": __file__}, f"ca_file = {__file__!r}: "),
+            ({"timeout": 0}, "timeout = 0: too small. Do: give a whole number from 1 on"),
+            ({"retries": -1}, "retries = -1: too small. Do: give a whole number from 0 on"),
+            ({"token": "two words"}, "token = (hidden): it is empty, or has a space"),
+            ({"token": ""}, "token = '': no credential. Do: give token; or, for a GitHub App, client_id"),
+            ({"token": None}, "token = '': no credential. Do: give token; or, for a GitHub App, client_id"),
+            ({"app_id": "5"}, "app_id = (hidden): there is a token too. Do: give one of the two"),
+            ({"token": None, "app_id": "a b"}, "app_id = (hidden): neither a client id nor an id of a GitHub App"),
+            ({"token": None, "client_id": "Iv23"}, "private_key = '': an App needs one. Do: "),
+            ({"token": None, "private_key": "x"}, "client_id = '': it is not said whose private_key this is"),
+            ({"token": None, "private_key_file": "/no.pem"}, "private_key_file = /no.pem: No such file or directory."),
+            ({"token": None, "private_key_file": "/"}, "private_key_file = /: Is a directory."),
+            ({"token": None, "private_key_file": sys.executable}, f"private_key_file = {sys.executable}: no text."),
+            (
+                {"token": None, "app_id": "5", "private_key": "x", "private_key_file": "/no.pem"},
+                "private_key_file = /no.pem: there is a private_key too. Do: give one of the two",
+            ),
+        ],
+    )
+    def test_wrong(self, run: Run, calls: Calls, module: str, options: dict[str, Any], problem: str) -> None:
+        found = run(module, **options)
+        assert found["failed"] is True
+        assert found["msg"].startswith(problem)
+        assert ". Do: " in found["msg"]
+        assert "error" not in found
+        assert calls() == []
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"scope": None}, "missing required arguments: scope"),
+            ({"timeout": "soon"}, "'timeout'"),
+            ({"retries": 1.5}, "'retries'"),
+            ({"repository": "x"}, "Unsupported parameters"),
+        ],
+    )
+    def test_what_ansible_itself_refuses(
+        self, run: Run, calls: Calls, module: str, options: dict[str, Any], words: str
+    ) -> None:
+        found = run(module, **options)
+        assert found["failed"] is True
+        assert words in found["msg"]
+        assert calls() == []
+
+    def test_several_wrong_parts_are_told_at_once(self, run: Run) -> None:
+        found = run(MODULES[0], token=None, app_id="a b", installation_id="x", private_key="no key")
+        lines = found["msg"].splitlines()
+        assert [line.partition(" = ")[0] for line in lines] == ["app_id", "private_key", "installation_id"]
+
+    @pytest.mark.parametrize("path", ["", "/api/v3"])
+    def test_where_the_api_is(self, run: Run, double: Double, calls: Calls, module: str, path: str) -> None:
+        """On a GitHub Enterprise Server it is below a path, and the pages are not."""
+        found = run(module, api_url=double.api_url + path)
+        assert found.get("url", double.api_url + "/my-org") == f"{double.api_url}/my-org"
+        assert all(call.partition(" ")[2].startswith(f"{path}/orgs/my-org") for call in calls())
+
+
+class TestEnvironment:
+    def test_it_is_asked_for_what_no_option_gives(self, run: Run, double: Double, module: str) -> None:
+        environ = {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": double.api_url}
+        assert "failed" not in run(module, token=None, api_url=None, environ=environ)
+
+    def test_an_option_beats_it(self, run: Run, module: str) -> None:
+        environ = {"GITHUB_TOKEN": "ghp_wrong", "GITHUB_APP_ID": "5", "GITHUB_API_URL": "http://127.0.0.1:9"}
+        assert "failed" not in run(module, environ=environ)
+
+    def test_it_is_named_where_it_is_wrong(self, run: Run, module: str) -> None:
+        environ = {"GITHUB_TOKEN": "x y", "GITHUB_APP_ID": "5", "GITHUB_APP_PRIVATE_KEY_FILE": ""}
+        found = run(module, token=None, environ=environ)
+        assert found["msg"].startswith("app_id = (hidden): there is a token too. Do: ")
+        assert found["msg"].endswith(" (from the environment: GITHUB_APP_ID, GITHUB_TOKEN)")
+
+    def test_a_token_from_there_is_hidden_too(self, run: Run, double: Double, module: str) -> None:
+        """Where GitHub, or a proxy, says it back."""
+        double.admin.fault(status=403, body={"message": f"No {TOKEN} here"})
+        found = run(module, token=None, environ={"GITHUB_TOKEN": TOKEN})
+        assert found["error"]["message"] == "No ******** here"
+
+
+class TestLibraries:
+    @pytest.mark.parametrize("missing", [("requests", "urllib3"), ("jwt",), ("cryptography",)])
+    def test_missing(self, run: Run, module: str, missing: tuple[str, ...]) -> None:
+        found = run(module, missing=missing, token=None, app_id="5", private_key="x")
+        assert found["failed"] is True
+        names = "requests" if "requests" in missing else "PyJWT and cryptography"
+        assert f"({names}) on " in found["msg"]
+        assert sys.executable in found["msg"]
+        assert f". Do: {sys.executable} -m pip install {names.replace(' and ', ' ')}, or" in found["msg"]
+
+    def test_a_token_needs_none_of_an_apps(self, run: Run, module: str) -> None:
+        assert "failed" not in run(module, missing=("jwt", "cryptography"))
+
+
+class TestCertificates:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> dict[str, Path]:
+        """PEM files: of the server, of the authority that vouches for it, and of another."""
+        authority = trustme.CA()
+        found = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "right", "wrong")}
+        server = authority.issue_cert("127.0.0.1")
+        server.cert_chain_pems[0].write_to_path(str(found["cert"]))
+        server.private_key_pem.write_to_path(str(found["key"]))
+        authority.cert_pem.write_to_path(str(found["right"]))
+        trustme.CA().cert_pem.write_to_path(str(found["wrong"]))
+        return found
+
+    @pytest.fixture
+    def https(self, files: dict[str, Path]) -> Iterator[Double]:
+        with running(credentials=CREDENTIALS, scopes=SCOPES, cert=files["cert"], key=files["key"]) as found:
+            yield found
+
+    def test_of_an_authority_of_ones_own(self, run: Run, https: Double, files: dict[str, Path], module: str) -> None:
+        assert https.api_url.startswith("https://")
+        assert "failed" not in run(module, api_url=https.api_url, ca_file=str(files["right"]))
+
+    @pytest.mark.parametrize("name", [None, "wrong"])
+    def test_of_one_that_is_not_trusted(
+        self, run: Run, https: Double, files: dict[str, Path], module: str, name: str | None
+    ) -> None:
+        error = failure(run(module, api_url=https.api_url, ca_file=name and str(files[name])))
+        assert error["kind"] == "Unreachable"
+        assert "certificate verify failed" in error["message"]
+        assert "set ca_file" in error["remedy"]
+        assert https.admin.journal()["entries"] == []
+
+
+class TestDocumentation:
+    """The modules' own words; types and names are compared with the code by ansible-test."""
+
+    @staticmethod
+    def of(module: str) -> dict[str, Any]:
+        text = sources.text(f"plugins/modules/{module}.py")
+        found = {}
+        for name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+            found[name] = yaml.safe_load(text.partition(f'{name} = r"""')[2].partition('"""')[0])
+        return found
+
+    def test_the_error_is_the_same_everywhere(self, module: str) -> None:
+        error = self.of(module)["RETURN"]["error"]
+        assert error == self.of(MODULES[0])["RETURN"]["error"]
+        assert error["contains"].keys() == KEYS
+
+    def test_every_key_is_documented(self, run: Run, module: str) -> None:
+        found = run(module)
+        assert found.keys() - {"changed", "invocation", "warnings"} == self.of(module)["RETURN"].keys() - {"error"}
+        for key, told in self.of(module)["RETURN"].items():
+            inside = found.get(key)
+            if key != "error" and "contains" in told:
+                assert (inside[0] if isinstance(inside, list) else inside).keys() == told["contains"].keys()
+
+    def test_an_example_that_returns_a_token_hides_it(self) -> None:
+        for module in MODULES:
+            tasks = self.of(module)["EXAMPLES"]
+            tasks = [inner for task in tasks for inner in task.get("block", [task])]
+            assert tasks
+            for task in tasks:
+                if "ephemeral.github_runners.github_registration_token" in task:
+                    assert task["no_log"] is True, task["name"]
