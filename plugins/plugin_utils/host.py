@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check
 
-#: Debian's name of a machine's architecture is the kernel's; the label is GitHub's.
-ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
+#: In the kernel's words, which are those of Ansible's facts.
+ARCHITECTURES = ("x86_64", "aarch64")
 SYSTEMS = {"Debian": ("13",)}
 #: runnerd's limits: the least value, and an example (seconds).
 LIMITS = {

@@ -10,6 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import (
+    ARCHITECTURES,
+    LABEL,
+    MOST,
+    default_labels,
+    distinct_labels,
+)
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check, shown
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container import (
@@ -19,7 +26,6 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container
     judge_volumes,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credential import GITHUB_TOKEN, judge_token
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.host import ARCHITECTURES
 
 #: GitHub refuses longer runner names; runnerd ends each with the first twelve digits of its container's id.
 NAME_LIMIT = 64
@@ -45,7 +51,7 @@ def _labels(check: Check, option: str) -> list[str]:
     if not isinstance(value, (list, tuple)):
         check.wrong(option, "not a list", "write a list of labels, such as [self-hosted, linux, homelab]")
         return []
-    bad = [label for label in value if not isinstance(label, str) or not re.fullmatch(r"[^\s,]{1,256}", label)]
+    bad = [label for label in value if not isinstance(label, str) or not LABEL.fullmatch(label)]
     if bad:
         check.wrong(
             option,
@@ -143,13 +149,12 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
     slots = [f"{'runner' if name == 'default' else name}-{number}" for number in range(1, count + 1)]
 
     labels = _labels(check, "labels")
-    if not check.values.get("labels"):
-        labels = ["self-hosted", "linux", ARCHITECTURES.get(str(host.get("architecture")), ""), "ephemeral"]
-    distinct: dict[str, str] = {}  # GitHub does not tell capitals from small letters in labels
-    for label in [*labels, *_labels(check, "extra_labels")]:
-        distinct.setdefault(label.lower(), label)
-    if len(distinct) > 100:
-        check.wrong("labels", f"{len(distinct)} labels in all, GitHub takes 100", "write fewer")
+    architecture = host.get("architecture")
+    if not check.values.get("labels") and architecture in ARCHITECTURES:  # if not, that is said elsewhere
+        labels = default_labels(architecture)
+    labels = distinct_labels([*labels, *_labels(check, "extra_labels")])
+    if len(labels) > MOST:
+        check.wrong("labels", f"{len(labels)} labels in all, GitHub takes {MOST}", "write fewer")
 
     group = check.text("group", r"\S(?:.*\S)?", "not a name", "write the runner group's name, such as Default")
     if scope is not None and scope.kind == "repo" and group.lower() not in ("default", ""):
@@ -177,7 +182,7 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "name": name,
         "scope": str(scope) if scope else "",
         "group": group,
-        "labels": list(distinct.values()),
+        "labels": labels,
         "work_folder": work_folder,
         "name_prefix": prefix,
         "slots": slots,
