@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test lint sanity unit contract e2e molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test checks hosts lint sanity unit contract e2e molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -44,7 +44,15 @@ demo: venv ## the main job, for real, on a host of its own: three runners, six j
 demo-down: venv ## remove all that the demo made
 	@$(RUN) tests.lab demo-down
 
-test: lint sanity unit contract e2e molecule ## all tests
+# What needs no host runs beside the first hosts, which mostly wait; what it says comes at the end.
+test: engine ## all tests
+	@mkdir -p .cache; $(MAKE) --no-print-directory checks >.cache/checks.log 2>&1 & checks=$$!; \
+	trap 'kill $$checks 2>/dev/null' INT TERM; code=0; \
+	$(MAKE) --no-print-directory hosts || code=$$?; \
+	wait $$checks || code=$$?; cat .cache/checks.log; exit $$code
+
+checks: lint sanity unit contract
+hosts: molecule e2e
 
 lint: venv ## style, types, Ansible's and Galaxy's rules
 	@$(RUN) tests.gates lint
