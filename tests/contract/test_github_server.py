@@ -166,6 +166,27 @@ def test_the_two_ports_do_not_serve_each_other(double: Double) -> None:
             {"a": {"token": "SECRET", "scopes": {}}, "b": {"token": "SECRET", "scopes": {}}},
             "has the token of a",
         ),
+        (
+            "PUT",
+            "/_admin/credentials",
+            {"a": {"token": "SECRET", "scopes": {}, "kind": "fine-grained", "oauth_scopes": []}},
+            "of a classic token only",
+        ),
+        (
+            "PUT",
+            "/_admin/credentials",
+            {"a": {"token": "SECRET", "scopes": {}, "permissions": {}}},
+            "fine-grained token",
+        ),
+        ("PUT", "/_admin/credentials", {"a": {"token": "SECRET", "scopes": {}, "sso": "x"}}, "A list of organizations"),
+        ("PUT", "/_admin/apps", {"a": {"name": "x"}}, "app a: write an object of id, client_id"),
+        ("PUT", "/_admin/apps", {"a": {"public_keys": ["SECRET"]}}, "app a: public_keys: one is no public key"),
+        ("PUT", "/_admin/apps", {"a": {"permissions": {"metadata": "x"}}}, "read, write, admin"),
+        ("PUT", "/_admin/apps", {"a": {"installations": ["my-org"]}}, "app a: installations: write an object"),
+        ("PUT", "/_admin/apps", {"a": {"installations": {"o": {"x": 1}}}}, "installation o: write an object of id"),
+        ("PUT", "/_admin/apps", {"a": {"installations": {"o": {"repositories": ["r"]}}}}, "Write owner/repo"),
+        ("PATCH", "/_admin/settings", {"minimum_versions": {"2.329.0": "x"}}, "minimum_versions[2.329.0] = 'x'"),
+        ("PUT", "/_admin/scopes", {"o/r": {"archived": 1}}, "Of a repository: true or false"),
         ("PUT", "/_admin/scopes", {"o": {"colour": "red"}}, "colour: unknown"),
         ("PUT", "/_admin/scopes", {"o": {"visibility": "public"}}, "Only a repository"),
         ("PUT", "/_admin/scopes", {"o/r": {"groups": [{"name": "g"}]}}, "Only organizations"),
@@ -184,7 +205,14 @@ def test_wrong_orders_are_refused_with_what_to_write(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/_admin/jobs/9"), ("POST", "/_admin/jobs/x/cancel"), ("DELETE", "/_admin/runners/9")],
+    [
+        ("GET", "/_admin/jobs/9"),
+        ("POST", "/_admin/jobs/x/cancel"),
+        ("DELETE", "/_admin/runners/9"),
+        ("DELETE", "/_admin/credentials/x"),
+        ("POST", "/_admin/apps/x/keys"),
+        ("DELETE", "/_admin/apps/x/tokens"),
+    ],
 )
 def test_what_is_not_there(double: Double, method: str, path: str) -> None:
     with pytest.raises(AdminError, match=r": 404: There is no"):

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="how runners reach the API; default: as the maker of their JIT configuration did",
     )
     whole.add_argument("--credentials", type=_json, default={}, metavar="FILE", help="credentials.json, see README.md")
+    whole.add_argument("--apps", type=_json, default={}, metavar="FILE", help="apps.json, GitHub Apps")
     whole.add_argument("--scopes", type=_json, default={}, metavar="FILE", help="scopes.json")
     whole.add_argument("--settings", type=_json, default={}, metavar="FILE", help="settings.json")
     whole.add_argument(
@@ -88,6 +89,7 @@ def main() -> int:
         key=found.key,
         public_url=found.public_url,
         credentials=found.credentials,
+        apps=found.apps,
         scopes=found.scopes,
         settings=found.settings,
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from .settings import Settings, iso, moment
 
 KINDS = ("classic", "fine-grained", "app")
 PERMISSIONS = ("write", "read", "none")
+FIELDS = ("token", "scopes", "kind", "expires_at", "oauth_scopes", "permissions", "sso")
 
 
 class Refused(Exception):
@@ -26,15 +28,50 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
+class Holder(Protocol):
+    """Who asks: a ``Credential``, or an installation token of a GitHub App."""
+
+    @property
+    def name(self) -> str:
+        """For the journal and the rate limits."""
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """Wall."""
+
+    @property
+    def oauth_scopes(self) -> tuple[str, ...] | None:
+        """Of a classic token, if it was said."""
+
+    @property
+    def sso(self) -> frozenset[str]:
+        """Organizations (lower case) for whose single sign-on it is not authorized."""
+
+    def permission(self, scope: str) -> str | None:
+        """``write``, ``read``, ``none``, or None where the scope is not even seen."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Credential:
-    """A token and what it may do. ``scopes``: lower case -> ``write``, ``read`` or ``none`` (seen, no rights)."""
+    """A token and what it may do.
+
+    ``scopes``: lower case -> ``write``, ``read`` or ``none`` (seen, no rights): the rights of its user there, or what a
+    fine-grained token was limited to. ``oauth_scopes`` of a classic token and ``permissions`` of a fine-grained one
+    take away from that; None: they are as they need to be.
+    """
 
     name: str
     token: str = dataclasses.field(repr=False)
     kind: str
     scopes: dict[str, str]
     expires_at: float | None = None
+    oauth_scopes: tuple[str, ...] | None = None
+    permissions: dict[str, str] | None = None
+    sso: frozenset[str] = frozenset()
 
     def permission(self, scope: str) -> str | None:
         """``write``, ``read``, ``none``, or None where the scope is not even seen.
@@ -43,20 +80,32 @@ class Credential:
         """
         scope = scope.lower()
         owner = scope.partition("/")[0]
-        return self.scopes.get(scope, self.scopes.get(f"{owner}/*") if scope.count("/") == 1 else None)
+        role = self.scopes.get(scope, self.scopes.get(f"{owner}/*") if scope.count("/") == 1 else None)
+        classic, fine = needed_permission(scope)
+        if role is not None and self.oauth_scopes is not None and classic not in _with_implied(self.oauth_scopes):
+            return "none" if "/" not in scope else None  # private repositories and enterprises are hidden then
+        if role is not None and self.permissions is not None:
+            return min(role, self.permissions.get(fine, "none"), key=("none", "read", "write").index)
+        return role
+
+
+def _with_implied(scopes: tuple[str, ...]) -> set[str]:
+    """OAuth scopes with those that they include (docs: scopes for OAuth apps)."""
+    implied = {"admin:enterprise": "manage_runners:enterprise", "admin:org": "manage_runners:org"}
+    return {*scopes, *(implied[one] for one in scopes if one in implied)}
 
 
 def parse_credentials(body: Any) -> dict[str, Credential]:
-    """Credentials by token, from ``{name: {token, scopes, kind?, expires_at?}}``.
+    """Credentials by token, from ``{name: {token, scopes, kind?, expires_at?, oauth_scopes?, permissions?, sso?}}``.
 
     Raises ValueError, whose text holds no token.
     """
     if not isinstance(body, dict):
-        raise ValueError("credentials: write a JSON object, name -> {token, scopes, kind, expires_at}.")
+        raise ValueError(f"credentials: write a JSON object, name -> {{{', '.join(FIELDS)}}}.")
     found: dict[str, Credential] = {}
     for name, entry in body.items():
-        if not isinstance(entry, dict) or not set(entry) <= {"token", "scopes", "kind", "expires_at"}:
-            raise ValueError(f"credential {name}: write an object of token, scopes, kind, expires_at and nothing else.")
+        if not isinstance(entry, dict) or not set(entry) <= set(FIELDS):
+            raise ValueError(f"credential {name}: write an object of {', '.join(FIELDS)} and nothing else.")
         token, scopes, kind = entry.get("token"), entry.get("scopes"), entry.get("kind", "classic")
         if not isinstance(token, str) or not token:
             raise ValueError(f"credential {name}: has no token. Give one.")
@@ -66,6 +115,20 @@ def parse_credentials(body: Any) -> dict[str, Credential]:
             raise ValueError(f"credential {name}: scopes = {scopes!r}. Write scope -> {', '.join(PERMISSIONS)}.")
         if kind not in KINDS:
             raise ValueError(f"credential {name}: kind = {kind!r}. Use one of: {', '.join(KINDS)}.")
+        oauth_scopes, permissions, sso = entry.get("oauth_scopes"), entry.get("permissions"), entry.get("sso", [])
+        if oauth_scopes is not None and (kind != "classic" or not isinstance(oauth_scopes, list)):
+            raise ValueError(f"credential {name}: oauth_scopes = {oauth_scopes!r}. A list, of a classic token only.")
+        if permissions is not None and (
+            kind != "fine-grained"
+            or not isinstance(permissions, dict)
+            or not all(value in PERMISSIONS for value in permissions.values())
+        ):
+            raise ValueError(
+                f"credential {name}: permissions = {permissions!r}. "
+                f"Write permission -> {', '.join(PERMISSIONS)}, of a fine-grained token only."
+            )
+        if not isinstance(sso, list) or (sso and kind == "app"):
+            raise ValueError(f"credential {name}: sso = {sso!r}. A list of organizations, of a person's token only.")
         expires = entry.get("expires_at")
         try:
             end = None if expires is None else moment(str(expires))
@@ -73,19 +136,42 @@ def parse_credentials(body: Any) -> dict[str, Credential]:
             raise ValueError(
                 f"credential {name}: expires_at = {expires!r}. Write it as 2026-11-21T10:00:00Z."
             ) from None
-        found[token] = Credential(name, token, kind, {key.lower(): value for key, value in scopes.items()}, end)
+        found[token] = Credential(
+            name,
+            token,
+            kind,
+            {key.lower(): value for key, value in scopes.items()},
+            end,
+            None if oauth_scopes is None else tuple(map(str, oauth_scopes)),
+            permissions,
+            frozenset(str(organization).lower() for organization in sso),
+        )
     return found
 
 
-def authenticate(credentials: dict[str, Credential], header: str | None, now: float) -> Credential | None:
-    """The credential of an Authorization header; None without one. Raises Refused 401."""
+def bearer(header: str | None) -> str | None:
+    """The secret in an Authorization header; None where it holds none in a way that GitHub takes."""
+    scheme, _blank, secret = (header or "").partition(" ")
+    return secret.strip() if scheme.lower() in ("bearer", "token") else None
+
+
+def authenticate(
+    credentials: dict[str, Credential],
+    tokens: Callable[[str], Holder | None],
+    header: str | None,
+    now: float,
+) -> Holder | None:
+    """Who an Authorization header is of; None without one. Raises Refused 401.
+
+    ``tokens`` knows those of Apps by their secret.
+    """
     if not header:
         return None
-    scheme, _blank, token = header.partition(" ")
-    credential = credentials.get(token.strip()) if scheme.lower() in ("bearer", "token") else None
-    if credential is None or (credential.expires_at is not None and credential.expires_at <= now):
+    secret = bearer(header)
+    holder = None if secret is None else credentials.get(secret) or tokens(secret)
+    if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
         raise Refused(401, "Bad credentials")
-    return credential
+    return holder
 
 
 def needed_permission(scope: str) -> tuple[str, str]:
@@ -97,13 +183,28 @@ def needed_permission(scope: str) -> tuple[str, str]:
     return "admin:org", "organization_self_hosted_runners"
 
 
-def authorize(credential: Credential | None, scope: str, write: bool, public: bool = False) -> None:
+def check_sso(credential: Holder | None, scope: str) -> None:
+    """Raise Refused 403 if the scope's organization wants a single sign-on that the credential is not good for."""
+    owner = scope.lower().partition("/")[0]
+    if credential is None or owner not in credential.sso:
+        return
+    page = f"https://github.com/orgs/{owner}/sso?authorization_request=A{'0' * 16}"
+    raise Refused(
+        403,
+        "Resource protected by organization SAML enforcement. "
+        "You must grant your Personal Access token access to this organization.",
+        {"X-GitHub-SSO": f"required; url={page}"},
+    )
+
+
+def authorize(credential: Holder | None, scope: str, write: bool, public: bool = False) -> None:
     """Raise Refused unless the credential may read (or write) the runners of this scope.
 
     401 without a credential, 404 where the credential does not see the scope, 403 where it sees it and may not.
     """
     if credential is None:
         raise Refused(401, "Requires authentication")
+    check_sso(credential, scope)
     permission = credential.permission(scope)
     if permission is None and not public:
         raise Refused(404, "Not Found")
@@ -119,7 +220,7 @@ def authorize(credential: Credential | None, scope: str, write: bool, public: bo
     raise Refused(403, messages[credential.kind])
 
 
-def credential_headers(credential: Credential, scope: str | None, write: bool) -> dict[str, str]:
+def credential_headers(credential: Holder, scope: str | None, write: bool) -> dict[str, str]:
     """What GitHub tells on every answer about the credential in use."""
     headers = {}
     if credential.expires_at is not None:
@@ -127,12 +228,19 @@ def credential_headers(credential: Credential, scope: str | None, write: bool) -
             iso(credential.expires_at).replace("T", " ").replace("Z", " UTC")
         )
     if credential.kind == "classic":
-        had = sorted({needed_permission(key)[0] for key, value in credential.scopes.items() if value != "none"})
-        headers["X-OAuth-Scopes"] = ", ".join(had)
+        headers["X-OAuth-Scopes"] = ", ".join(sorted(_oauth_scopes(credential)))
         headers["X-Accepted-OAuth-Scopes"] = needed_permission(scope)[0] if scope else ""
     elif scope and needed_permission(scope)[1]:
         headers["X-Accepted-GitHub-Permissions"] = f"{needed_permission(scope)[1]}={'write' if write else 'read'}"
     return headers
+
+
+def _oauth_scopes(credential: Holder) -> set[str]:
+    """Those of a classic token; where it was not said, the ones it needs."""
+    if credential.oauth_scopes is not None:
+        return set(credential.oauth_scopes)
+    assert isinstance(credential, Credential)
+    return {needed_permission(key)[0] for key, value in credential.scopes.items() if value != "none"}
 
 
 @dataclasses.dataclass

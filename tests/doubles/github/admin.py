@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from .access import Credential, parse_credentials
-from .api import CREDENTIALS
+from .api import APPS, CREDENTIALS
 from .runnerlink import Bell
 from .settings import iso
 from .state import GitHub, Job, Runner
@@ -259,8 +259,48 @@ async def put_credentials(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def delete_credential(request: web.Request) -> web.Response:
+    """DELETE a credential: it is revoked."""
+    credentials, name = request.app[CREDENTIALS], request.match_info["name"]
+    token = next((token for token, one in credentials.items() if one.name == name), None)
+    if token is None:
+        raise Unknown(f"There is no credential {name}.")
+    del credentials[token]
+    return web.Response(status=204)
+
+
+async def put_apps(request: web.Request) -> web.Response:
+    """PUT all GitHub Apps."""
+    request.app[APPS].replace(await _object(request))
+    return web.Response(status=204)
+
+
+def _slug(request: web.Request) -> str:
+    slug = request.match_info["slug"]
+    if slug not in request.app[APPS]:
+        raise Unknown(f"There is no App {slug}.")
+    return slug
+
+
+async def make_key(request: web.Request) -> web.Response:
+    """POST keys: a private key of an App, told this once."""
+    return answer({"private_key": request.app[APPS].new_key(_slug(request))}, 201)
+
+
+async def delete_keys(request: web.Request) -> web.Response:
+    """DELETE all keys of an App."""
+    request.app[APPS].forget_keys(_slug(request))
+    return web.Response(status=204)
+
+
+async def delete_tokens(request: web.Request) -> web.Response:
+    """DELETE all installation tokens of an App: they are revoked."""
+    request.app[APPS].revoke_tokens(_slug(request))
+    return web.Response(status=204)
+
+
 async def put_scopes(request: web.Request) -> web.Response:
-    """PUT scopes ``{name: {type?, visibility?, organizations?, groups?}}``: adds and changes, never removes."""
+    """PUT scopes, name -> fields as in state.SCOPE_FIELDS: adds and changes, never removes."""
     for name, fields in (await _object(request)).items():
         if not isinstance(fields, dict):
             raise ValueError(f"scope {name}: write an object.")
@@ -315,6 +355,11 @@ def routes() -> list[web.RouteDef]:
         ("DELETE", "/_admin/faults", clear_faults),
         ("DELETE", "/_admin/faults/{id}", clear_faults),
         ("PUT", "/_admin/credentials", put_credentials),
+        ("DELETE", "/_admin/credentials/{name}", delete_credential),
+        ("PUT", "/_admin/apps", put_apps),
+        ("POST", "/_admin/apps/{slug}/keys", make_key),
+        ("DELETE", "/_admin/apps/{slug}/keys", delete_keys),
+        ("DELETE", "/_admin/apps/{slug}/tokens", delete_tokens),
         ("PUT", "/_admin/scopes", put_scopes),
         ("PATCH", "/_admin/settings", patch_settings),
         ("DELETE", "/_admin/runners/{id}", remove_runner),

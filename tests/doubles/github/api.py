@@ -16,7 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from . import views
-from .access import Credential, Limiter, Refused, authenticate, authorize, credential_headers
+from .access import Credential, Holder, Limiter, Refused, authenticate, authorize, check_sso, credential_headers
+from .apps import App, Apps, Installation
 from .jit import KEYS
 from .settings import deprecation, latest_version
 from .state import GitHub, Runner, Scope
@@ -27,9 +28,11 @@ API_VERSIONS = ("2022-11-28", "2026-03-10")
 SCOPES = ("/repos/{owner}/{repo}", "/orgs/{org}", "/enterprises/{enterprise}")
 NAME_LENGTH = 64  # of a runner; from memory, not in GitHub's description
 LABEL_LENGTH = 256
+FULL_ONLY = ("subscribers_count", "network_count")  # of a repository, where it is asked for itself
 
 
 CREDENTIALS: web.AppKey[dict[str, Credential]] = web.AppKey("credentials", dict)
+APPS: web.AppKey[Apps] = web.AppKey("apps", Apps)
 LIMITER: web.AppKey[Limiter] = web.AppKey("limiter", Limiter)
 PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
 
@@ -41,6 +44,19 @@ class Call:
     request: web.Request
     github: GitHub
     api: str  # base URL of the API as the client sees it
+    asking: App | None = None  # the App whose JWT came with it
+
+    @property
+    def app(self) -> App:
+        """The App that asks. Raises Refused 401 if none does."""
+        if self.asking is None:
+            raise Refused(401, "A JSON web token could not be decoded")
+        return self.asking
+
+    @property
+    def apps(self) -> Apps:
+        """All Apps."""
+        return self.request.app[APPS]
 
     @property
     def scope(self) -> Scope:
@@ -50,6 +66,11 @@ class Call:
             return self.github.scope(f"{match['owner']}/{match['repo']}")
         if "enterprise" in match:
             return self.github.scope(f"enterprises/{match['enterprise']}")
+        if "username" in match:
+            account = self.github.scope(match["username"])
+            if account.kind not in ("user", "org"):
+                raise Refused(404, "Not Found")
+            return account
         scope = self.github.scope(match["org"])
         if scope.kind != "org":
             raise Refused(404, "Not Found")
@@ -252,6 +273,52 @@ async def get_organization(call: Call) -> web.Response:
     return answer(views.organization(call.api, call.scope))
 
 
+async def get_user(call: Call) -> web.Response:
+    """GET an account, of a person or an organization."""
+    return answer(views.user(call.api, call.scope))
+
+
+async def get_app(call: Call) -> web.Response:
+    """GET the App that asks."""
+    return answer(views.app(call.api, call.app, call.github.scope(call.app.owner)))
+
+
+def _installation_view(call: Call, one: Installation) -> dict[str, Any]:
+    return views.installation(call.api, call.app, one, call.github.scope(one.account))
+
+
+async def list_installations(call: Call) -> web.Response:
+    """GET where the App is installed."""
+    shown, link = _page(call, list(call.app.installations.values()))
+    return answer([_installation_view(call, one) for one in shown], 200, link)
+
+
+async def get_installation(call: Call) -> web.Response:
+    """GET one installation of the App."""
+    return answer(_installation_view(call, call.app.by_id(_number(call.request.match_info["installation_id"]))))
+
+
+async def find_installation(call: Call) -> web.Response:
+    """GET the App's installation at a scope."""
+    scope = call.scope
+    if "username" in call.request.match_info and scope.kind != "user":
+        raise Refused(404, "Not Found")
+    return answer(_installation_view(call, call.apps.installed(call.app, scope)))
+
+
+async def access_token(call: Call) -> web.Response:
+    """POST access_tokens: a token of an installation."""
+    installation = call.app.by_id(_number(call.request.match_info["installation_id"]))
+    secret, token, narrowed = call.apps.issue(call.app, installation, await call.body())
+    account = call.github.scope(installation.account)
+    # Here a repository has less fields than where it is asked for.
+    repositories = [
+        {name: value for name, value in views.repository(call.api, scope, account).items() if name not in FULL_ONLY}
+        for scope in narrowed
+    ]
+    return answer(views.installation_token(secret, token, repositories), 201)
+
+
 async def rate_limit(call: Call) -> web.Response:
     """GET the state of the rate limits. Costs nothing."""
     limiter, now, who = call.request.app[LIMITER], call.github.clock.now(), FACTS.get().credential or ""
@@ -273,7 +340,7 @@ class Operation:
     method: str
     template: str
     handler: Callable[[Call], Awaitable[web.Response]]
-    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; nothing
+    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; app: a JWT of an App; nothing
     resource: str = "core"  # the rate limit's bucket
 
     @property
@@ -313,6 +380,14 @@ def _operations() -> list[Operation]:
         *found,
         Operation("GET", "/repos/{owner}/{repo}", get_repository, needs="sight"),
         Operation("GET", "/orgs/{org}", get_organization, needs="sight"),
+        Operation("GET", "/users/{username}", get_user, needs="sight"),
+        Operation("GET", "/app", get_app, needs="app"),
+        Operation("GET", "/app/installations", list_installations, needs="app"),
+        Operation("GET", "/app/installations/{installation_id}", get_installation, needs="app"),
+        Operation("POST", "/app/installations/{installation_id}/access_tokens", access_token, needs="app"),
+        Operation("GET", "/repos/{owner}/{repo}/installation", find_installation, needs="app"),
+        Operation("GET", "/orgs/{org}/installation", find_installation, needs="app"),
+        Operation("GET", "/users/{username}/installation", find_installation, needs="app"),
         Operation("GET", "/rate_limit", rate_limit, needs="nothing"),
     ]
 
@@ -320,16 +395,21 @@ def _operations() -> list[Operation]:
 OPERATIONS = tuple(_operations())
 
 
-def _permit(operation: Operation, call: Call, credential: Credential | None) -> None:
-    if operation.needs == "nothing" or operation.handler is nothing:
+def _permit(operation: Operation, call: Call, credential: Holder | None) -> None:
+    if operation.needs in ("nothing", "app") or operation.handler is nothing:
         return
     if operation.needs == "admin" and credential is None:
         raise Refused(401, "Requires authentication")
     scope = call.scope
-    public = scope.kind == "org" or scope.visibility == "public"
+    public = scope.kind != "repo" or scope.visibility == "public"
     if operation.needs == "admin":
         authorize(credential, scope.key, operation.write, public=scope.kind == "repo" and public)
-    elif not public and (credential is None or credential.permission(scope.key) is None):
+        if operation.write and scope.archived:
+            raise Refused(403, "Repository was archived so is read-only.")
+        return
+    if not public:
+        check_sso(credential, scope.key)
+    if not public and (credential is None or credential.permission(scope.key) is None):
         raise Refused(404, "Not Found")
 
 
@@ -343,19 +423,26 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
             "X-GitHub-Api-Version-Selected": request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0]),
         }
         now, who, counted = github.clock.now(), "", operation.needs != "nothing"
+        credential: Holder | None = None
+        app: App | None = None
         try:
             if not request.headers.get("User-Agent"):
                 message = (
                     "Request forbidden by administrative rules. Please make sure your request has a User-Agent header."
                 )
                 raise Refused(403, message)
-            credential = authenticate(request.app[CREDENTIALS], request.headers.get("Authorization"), now)
-            if credential is not None:
-                who = facts.credential = credential.name
+            header = request.headers.get("Authorization")
+            if operation.needs == "app":
+                app = request.app[APPS].authenticate(header)
+                who = facts.credential = f"app:{app.slug}"
+            else:
+                credential = authenticate(request.app[CREDENTIALS], request.app[APPS].token, header, now)
+                if credential is not None:
+                    who = facts.credential = credential.name
             version = request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0])
             if version not in API_VERSIONS:
                 raise Refused(400, f"The API version {version} is not supported. Supported: {', '.join(API_VERSIONS)}.")
-            call = Call(request, github, str(request.url.origin()) + _prefix(request.path))
+            call = Call(request, github, str(request.url.origin()) + _prefix(request.path), app)
             if not counted:
                 return await operation.handler(call)
             try:
@@ -372,9 +459,8 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
             return response
         finally:
             said.update(limiter.headers(who, operation.resource, now))
-            owner = next((one for one in request.app[CREDENTIALS].values() if one.name == who), None)
-            if owner is not None:
-                said.update(credential_headers(owner, _scope_name(request), operation.write))
+            if credential is not None:
+                said.update(credential_headers(credential, _scope_name(request), operation.write))
 
     return handle
 

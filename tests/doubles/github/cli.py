@@ -110,11 +110,31 @@ class Admin:
         self.call("DELETE", "/_admin/faults")
 
     def credentials(self, credentials: dict[str, Any]) -> None:
-        """Replace all credentials: ``{name: {token, scopes: {scope: write|read|none}, kind?, expires_at?}}``."""
+        """Replace all credentials: ``{name: {token, scopes: {scope: write|read|none}, kind?, expires_at?, …}}``."""
         self.call("PUT", "/_admin/credentials", credentials)
 
+    def revoke(self, name: str) -> None:
+        """Take a credential away; the others stay."""
+        self.call("DELETE", f"/_admin/credentials/{urllib.parse.quote(name)}")
+
+    def apps(self, apps: dict[str, Any]) -> None:
+        """Define all GitHub Apps: ``{slug: {permissions, installations: {account: {repositories?, suspended?}}}}``."""
+        self.call("PUT", "/_admin/apps", apps)
+
+    def app_key(self, slug: str) -> str:
+        """Make a private key of an App; PEM."""
+        return str(self.call("POST", f"/_admin/apps/{slug}/keys")["private_key"])
+
+    def forget_app_keys(self, slug: str) -> None:
+        """Delete all keys of an App."""
+        self.call("DELETE", f"/_admin/apps/{slug}/keys")
+
+    def revoke_app_tokens(self, slug: str) -> None:
+        """End all installation tokens of an App."""
+        self.call("DELETE", f"/_admin/apps/{slug}/tokens")
+
     def scopes(self, scopes: dict[str, Any]) -> None:
-        """Add or change scopes: ``{name: {type?, visibility?, organizations?, groups?}}``."""
+        """Add or change scopes: ``{name: {type?, visibility?, archived?, organizations?, groups?}}``."""
         self.call("PUT", "/_admin/scopes", scopes)
 
     def settings(self, **changes: Any) -> dict[str, Any]:

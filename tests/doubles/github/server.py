@@ -19,6 +19,7 @@ from aiohttp import web
 
 from . import admin, api, runnerlink, wire
 from .access import Credential, Limiter
+from .apps import Apps
 from .cli import Admin
 from .jit import KEYS
 from .settings import Clock, Settings
@@ -39,6 +40,7 @@ class Options:
     key: Path | None = None
     public_url: str = ""  # how runners reach the API; empty = as whoever asks for the JIT configuration does
     credentials: dict[str, Any] = dataclasses.field(default_factory=dict)  # see access.parse_credentials
+    apps: dict[str, Any] = dataclasses.field(default_factory=dict)  # see apps.Apps.replace
     scopes: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # see state.GitHub.add_scope
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # see settings.Settings
 
@@ -62,6 +64,8 @@ async def serving(options: Options) -> AsyncIterator[Double]:
         github.add_scope(name, **fields)
     credentials: dict[str, Credential] = {}
     admin.set_credentials(github, credentials, options.credentials)
+    apps = Apps(github)
+    apps.replace(options.apps)
     work, changes, journal = runnerlink.Bell(), runnerlink.Bell(), wire.Journal()
     github.on_work, github.on_change = work.ring, changes.ring
 
@@ -69,7 +73,7 @@ async def serving(options: Options) -> AsyncIterator[Double]:
     front.on_response_prepare.append(wire.headers)
     back = web.Application(middlewares=[admin.errors], client_max_size=16 * 2**20)
     for app in (front, back):
-        app[wire.GITHUB], app[wire.JOURNAL], app[api.CREDENTIALS] = github, journal, credentials
+        app[wire.GITHUB], app[wire.JOURNAL], app[api.CREDENTIALS], app[api.APPS] = github, journal, credentials, apps
     front[api.LIMITER], front[api.PUBLIC_URL] = Limiter(settings), options.public_url.rstrip("/")
     front[runnerlink.WORK], back[admin.CHANGES] = work, changes
     front.add_routes([*runnerlink.routes(), *api.routes()])

@@ -62,6 +62,7 @@ class Settings:
 
     # Tokens and registrations (wall).
     token_life: float = 3600  # registration and remove tokens: documented
+    installation_token_life: float = 3600  # of a GitHub App: documented
     jit_life: float = 3600  # a JIT configuration that was never used: reported, actions/runner#4248
     access_token_life: float = 3000  # what a runner gets for its key; the real value is not documented
     offline_ephemeral_life: float = 86400  # an offline ephemeral runner is removed after a day: documented
@@ -86,6 +87,8 @@ class Settings:
     releases: dict[str, str] = dataclasses.field(default_factory=lambda: {"2.336.0": "2026-08-17T00:00:00Z"})
     version_life: float = 30 * 86400  # a version must be left this long after the next release: documented
     deprecations: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    # From when on (a date) older versions than this one cannot register: GitHub announced 2.329.0 so.
+    minimum_versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def update(self, changes: dict[str, Any]) -> None:
         """Take over some values.
@@ -104,8 +107,9 @@ class Settings:
                 raise ValueError(f"{name} = {value!r}: wrong kind of value. Give a {wanted.__name__}.")
             if number and value < 0:
                 raise ValueError(f"{name} = {value!r}: must not be negative. Give 0 or more.")
-        for version, date in changes.get("releases", {}).items():
-            _check_date(f"releases[{version}]", date)
+        for setting in ("releases", "minimum_versions"):
+            for version, date in changes.get(setting, {}).items():
+                _check_date(f"{setting}[{version}]", date)
         for version, dates in changes.get("deprecations", {}).items():
             if not isinstance(dates, dict) or not set(dates) <= {"registration_deprecates_at", "runtime_deprecates_at"}:
                 raise ValueError(
@@ -140,10 +144,15 @@ def latest_version(settings: Settings, now: float) -> str:
 def deprecation(settings: Settings, version: str, now: float) -> tuple[str | None, str | None]:
     """When ``version`` can no longer register, and when it no longer gets jobs; None where nothing is scheduled.
 
-    Without an explicit date, a version ends ``version_life`` after the first newer release.
+    Without an explicit date, a version ends ``version_life`` after the first newer release, and registers no more
+    from when on a newer one is the least that can.
     """
+    least = [
+        moment(date) for other, date in settings.minimum_versions.items() if version_key(other) > version_key(version)
+    ]
+    registration = iso(min(least)) if least else None
     newer = [moment(date) for release, date in settings.releases.items() if version_key(release) > version_key(version)]
     newer = [date for date in newer if date <= now]
     runtime = iso(min(newer) + settings.version_life) if newer else None
     dates = settings.deprecations.get(version, {})
-    return dates.get("registration_deprecates_at"), dates.get("runtime_deprecates_at", runtime)
+    return dates.get("registration_deprecates_at", registration), dates.get("runtime_deprecates_at", runtime)

@@ -25,6 +25,7 @@ from .faults import Faults
 from .settings import Clock, Settings, deprecation, latest_version, moment, version_key
 
 HOSTED_GROUP = 2  # GitHub-hosted runners: nobody may register in it
+SCOPE_FIELDS = ("type", "visibility", "archived", "organizations", "groups")
 RESULTS = ("Succeeded", "Failed", "Canceled")
 
 
@@ -53,6 +54,7 @@ class Scope:
     name: str  # my-org, my-org/app or enterprises/acme, as first written
     kind: str  # org, user, repo or enterprise
     visibility: str = "private"  # of a repository: public or private
+    archived: bool = False  # of a repository: nothing in it can be changed
     organizations: tuple[str, ...] | None = None  # of an enterprise, lower case; None = all there are
     groups: dict[int, Group] = dataclasses.field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class Scope:
 
     @property
     def owner(self) -> str:
-        """Of a repository: its organization or user, in lower case."""
+        """The account it belongs to (itself, if it is one), in lower case."""
         return self.key.partition("/")[0]
 
 
@@ -174,16 +176,14 @@ class GitHub:
     def add_scope(self, name: str, **fields: Any) -> Scope:
         """The scope of this name, made if it is new: ``my-org``, ``owner/repo`` (with its owner), ``enterprises/acme``.
 
-        Fields: ``type`` (``Organization`` or ``User``, for an owner), ``visibility`` (of a repository),
-        ``organizations`` (of an enterprise), ``groups``: a list of ``{name, visibility, repositories,
+        Fields: ``type`` (``Organization`` or ``User``, for an owner), ``visibility`` and ``archived`` (of a
+        repository), ``organizations`` (of an enterprise), ``groups``: a list of ``{name, visibility, repositories,
         allows_public_repositories}``, added to Default (1) and the GitHub-hosted one (2). Raises ValueError.
         """
         known = self.scopes.get(name.lower())
-        unknown = set(fields) - {"type", "visibility", "organizations", "groups"}
+        unknown = set(fields) - set(SCOPE_FIELDS)
         if unknown:
-            raise ValueError(
-                f"scope {name}: {', '.join(sorted(unknown))}: unknown. Use type, visibility, organizations, groups."
-            )
+            raise ValueError(f"scope {name}: {', '.join(sorted(unknown))}: unknown. Use {', '.join(SCOPE_FIELDS)}.")
         first, slash, second = name.partition("/")
         if not first or (slash and not second) or "/" in second:
             raise ValueError(f"scope {name!r}: write my-org, owner/repo or enterprises/name.")
@@ -209,6 +209,10 @@ class GitHub:
                     f"scope {name}: visibility = {fields['visibility']!r}. Only a repository has one: public, private."
                 )
             known.visibility = fields["visibility"]
+        if "archived" in fields:
+            if not isinstance(fields["archived"], bool) or known.kind != "repo":
+                raise ValueError(f"scope {name}: archived = {fields['archived']!r}. Of a repository: true or false.")
+            known.archived = fields["archived"]
         if "organizations" in fields:
             known.organizations = tuple(key.lower() for key in fields["organizations"])
         for entry in fields.get("groups", []):
@@ -441,7 +445,7 @@ class GitHub:
             raise Refused(404, "The runner registration has been deleted from the server, please re-configure.")
         if self.online(runner):
             raise Refused(409, "A session for this runner already exists.")
-        self._check_version(version)
+        self._check_version(version, first=runner.version is None)
         if runner.session is not None:
             runner.session.ended = True
         runner.version, runner.os, runner.architecture, runner.disable_update = (
@@ -456,10 +460,15 @@ class GitHub:
         self.sweep()
         return session
 
-    def _check_version(self, version: str) -> None:
+    def _check_version(self, version: str, *, first: bool) -> None:
+        """Raise Refused 403 if this version gets no jobs; ``first``: the runner shows up for the first time.
+
+        A JIT configuration is made without a word about the version; its first session is where that can be refused.
+        """
         now = self.clock.now()
-        _register, runtime = deprecation(self.settings, version, now)
-        over = runtime is not None and moment(runtime) <= now
+        register, runtime = deprecation(self.settings, version, now)
+        ends = [end for end in (runtime, register if first else None) if end is not None]
+        over = any(moment(end) <= now for end in ends)
         if over or self.faults.on_version(version):
             raise Refused(403, f"Runner version v{version} is deprecated and cannot receive messages.")
 

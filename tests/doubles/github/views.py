@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
+from .apps import App, Installation, Token
 from .settings import iso
 from .state import GitHub, Group, Runner, Scope
 
@@ -218,11 +220,87 @@ def repository(api: str, scope: Scope, owned_by: Scope) -> dict[str, Any]:
         "license": None,
         "default_branch": "main",
         **dict.fromkeys(f"{counts} subscribers_count".split(), 0),
-        **dict.fromkeys(("has_issues", "has_projects", "has_wiki", "has_discussions"), True),
-        **dict.fromkeys(("has_pages", "archived", "disabled"), False),
+        **dict.fromkeys(("has_issues", "has_projects", "has_wiki", "has_discussions", "has_downloads"), True),
+        **dict.fromkeys(("has_pages", "disabled"), False),
+        "archived": scope.archived,
         "pushed_at": EPOCH,
         "created_at": EPOCH,
         "updated_at": EPOCH,
+    }
+
+
+def user(api: str, scope: Scope) -> dict[str, Any]:
+    """An account, a person's or an organization's."""
+    unsaid = ("name", "company", "blog", "location", "email", "hireable", "bio")
+    counts = ("public_repos", "public_gists", "followers", "following")
+    return {
+        **owner(api, scope),
+        **dict.fromkeys(unsaid, None),
+        **dict.fromkeys(counts, 0),
+        "user_view_type": "public",
+        "created_at": EPOCH,
+        "updated_at": EPOCH,
+    }
+
+
+def app(api: str, one: App, owned_by: Scope) -> dict[str, Any]:
+    """A GitHub App as it sees itself."""
+    return {
+        "id": one.id,
+        "slug": one.slug,
+        "node_id": node_id("A", one.id),
+        "client_id": one.client_id,
+        "owner": owner(api, owned_by),
+        "name": one.slug,
+        "description": None,
+        "external_url": "https://example.com",
+        "html_url": f"https://github.com/apps/{one.slug}",
+        "created_at": EPOCH,
+        "updated_at": EPOCH,
+        "permissions": dict(one.permissions),
+        "events": [],
+        "installations_count": len(one.installations),
+    }
+
+
+def installation(api: str, of: App, one: Installation, account: Scope) -> dict[str, Any]:
+    """An App on an account."""
+    page = "settings" if account.kind == "user" else f"organizations/{account.name}/settings"
+    return {
+        "id": one.id,
+        "client_id": of.client_id,
+        "account": owner(api, account),
+        "repository_selection": _selection(one.repositories),
+        "access_tokens_url": f"{api}/app/installations/{one.id}/access_tokens",
+        "repositories_url": f"{api}/installation/repositories",
+        "html_url": f"https://github.com/{page}/installations/{one.id}",
+        "app_id": of.id,
+        "app_slug": of.slug,
+        "target_id": account.id,
+        "target_type": "User" if account.kind == "user" else "Organization",
+        "permissions": dict(one.permissions),
+        "events": [],
+        "created_at": EPOCH,
+        "updated_at": EPOCH,
+        "single_file_name": None,
+        "suspended_by": owner(api, account) if one.suspended else None,
+        "suspended_at": EPOCH if one.suspended else None,
+    }
+
+
+def _selection(repositories: Collection[str] | None) -> str:
+    return "all" if repositories is None else "selected"
+
+
+def installation_token(secret: str, one: Token, repositories: list[dict[str, Any]]) -> dict[str, Any]:
+    """A token of an App, with the repositories that it was narrowed to."""
+    narrowed = one.repositories if one.repositories is not None else one.installation.repositories
+    return {
+        "token": secret,
+        "expires_at": iso(one.expires_at),
+        "permissions": dict(one.permissions),
+        "repository_selection": _selection(narrowed),
+        **({"repositories": repositories} if repositories else {}),
     }
 
 
