@@ -34,7 +34,9 @@ options:
       - By default the one that GitHub calls the default group. A repository has only that one, called V(Default) here.
     type: str
   labels:
-    description: The labels that runners are to have, by default RV(labels) for O(architecture).
+    description:
+      - The labels that runners are to have, by default C(self-hosted), C(linux), the one for O(architecture), such as
+        C(x64), and C(ephemeral).
     type: list
     elements: str
   architecture:
@@ -164,7 +166,7 @@ groups:
       type: bool
       sample: false
 labels:
-  description: The labels to give to runners, each once. The default ones are those of the sample, for the architecture.
+  description: The labels to give to runners, each once, though it be written in capital and in small letters.
   type: list
   elements: str
   returned: success
