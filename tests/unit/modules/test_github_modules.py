@@ -127,8 +127,10 @@ class TestRefusals:
         assert (error["kind"], error["status"]) == ("NotFound", 404)
 
     @pytest.mark.parametrize("module", MODULES[1:], indirect=True)
-    def test_a_question_is_repeated(self, run: Run, double: Double, calls: Calls, module: str) -> None:
-        double.admin.fault(status=503, times=1)
+    def test_a_question_is_repeated_as_often_as_told(self, run: Run, double: Double, calls: Calls, module: str) -> None:
+        double.admin.fault(status=503, times=2)
+        assert failure(run(module, retries=0))["status"] == 503
+        assert len(calls()) == 1
         assert "failed" not in run(module, retries=1)
         first, second, *_rest = calls()
         assert first == second
