@@ -162,6 +162,10 @@ def runner_report(status: str, error: str = "") -> dict[str, Any]:
         f"until {gate.get('until')}: {gate.get('what')}: {gate.get('reason')} {gate.get('remedy') or ''}".rstrip()
         for gate in told.get("gates") or []
     ]
+    notes += [
+        f"{warning.get('what')}: {warning.get('reason')}. Do: {warning.get('remedy')}"
+        for warning in told.get("warnings") or []
+    ]
     if told.get("paused"):
         notes.append("paused: no new runners. Do: runnerd resume")
     if told.get("drains"):

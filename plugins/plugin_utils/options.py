@@ -10,10 +10,13 @@ from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import PREFIX, Check
 
+#: A GitHub App as the credential, instead of a token.
+APP_OPTIONS = ("app_id", "app_private_key", "app_installation_id")
 #: What a pool may set for itself; the flat variable of the same name is its default.
 POOL_OPTIONS = (
     "scope",
     "token",
+    *APP_OPTIONS,
     "count",
     "labels",
     "extra_labels",
@@ -68,7 +71,8 @@ def pools_of(variables: Mapping[str, Any], problems: list[str]) -> list[tuple[st
     found: dict[str, Check] = {}
     for number, pool in enumerate(pools, 1):
         where = f"{PREFIX}pools[{pool.get('name') or number}]."
-        check = Check({**flat, **pool}, problems, where, frozenset(flat) - frozenset(pool))
+        inherited = {option: value for option, value in flat.items() if option not in _replaced(pool)}
+        check = Check({**inherited, **pool}, problems, where, frozenset(flat) - frozenset(pool))
         name = check.text(
             "name",
             r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?",
@@ -82,3 +86,14 @@ def pools_of(variables: Mapping[str, Any], problems: list[str]) -> list[tuple[st
         elif name:
             found[name] = check
     return list(found.items())
+
+
+def _replaced(pool: Mapping[str, Any]) -> set[str]:
+    """The flat variables that a pool with a credential of its own does not inherit: it has one, not two."""
+    own = {option for option in ("token", *APP_OPTIONS) if pool.get(option) not in (None, "")}
+    replaced = set(APP_OPTIONS) if "token" in own else set()
+    if own & set(APP_OPTIONS):
+        replaced.add("token")
+    if "app_id" in own:
+        replaced.add("app_installation_id")  # that of another App
+    return replaced

@@ -25,7 +25,11 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container
     judge_gpus,
     judge_volumes,
 )
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credential import GITHUB_TOKEN, judge_token
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credential import (
+    GITHUB_TOKEN,
+    judge_credential,
+    secrets_of,
+)
 
 #: GitHub refuses longer runner names; runnerd ends each with the first twelve digits of its container's id.
 NAME_LIMIT = 64
@@ -91,8 +95,8 @@ def _cpus(check: Check, host: Mapping[str, Any]) -> str:
     return f"{float(text):g}" if float(text) else ""
 
 
-def _environment(check: Check, token: object) -> dict[str, str]:
-    value = check.values.get("environment")
+def _environment(check: Check) -> dict[str, str]:
+    value, secrets = check.values.get("environment"), secrets_of(check)
     if not isinstance(value, Mapping):
         check.wrong("environment", "not names with values", "write NAME: value, one a line", secret=True)
         return {}
@@ -108,10 +112,10 @@ def _environment(check: Check, token: object) -> dict[str, str]:
             found[name] = "true" if content else "false"
         elif not isinstance(content, (str, int, float)):
             one.wrong(option, "not a text", "give a text or a number", secret=True)
-        elif GITHUB_TOKEN.search(str(content)) or (isinstance(token, str) and token and token in str(content)):
+        elif GITHUB_TOKEN.search(str(content)) or any(secret in str(content) for secret in secrets):
             one.wrong(
                 option,
-                "a GitHub token, which every job and `docker inspect` could read",
+                "a GitHub token or an App's key, which every job and `docker inspect` could read",
                 "use a secret of the workflow, or the job's own GITHUB_TOKEN",
                 secret=True,
             )
@@ -144,7 +148,7 @@ def _scope(check: Check, api_url: str | None, host: Mapping[str, Any]) -> Scope 
 def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
     """One pool as the Compose file and runnerd's settings need it."""
     scope = _scope(check, api_url, host)
-    judge_token(check)
+    judge_credential(check, scope)
     count = check.integer("count", 1, 2, maximum=1000)
     slots = [f"{'runner' if name == 'default' else name}-{number}" for number in range(1, count + 1)]
 
@@ -197,7 +201,7 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "memory": _memory(check, host),
         "pids_limit": check.integer("pids_limit", 0, 4096),
         "stop_grace_period": check.integer("stop_grace_period", 1, 30, unit="seconds"),
-        "environment": {**archives, **_environment(check, check.values.get("token"))},
+        "environment": {**archives, **_environment(check)},
         "volumes": volumes,
         "gpus": judge_gpus(check),
         "allow_sudo": check.yes("allow_sudo"),

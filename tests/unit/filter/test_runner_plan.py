@@ -22,6 +22,7 @@ from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan imp
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import PREFIX
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options import (
+    APP_OPTIONS,
     HOST_OPTIONS,
     POOL_OPTIONS,
     REMOVE_OPTIONS,
@@ -232,7 +233,10 @@ def test_a_flat_token_that_no_pool_uses_stays_here() -> None:
         ({"environment": ["A=1"]}, f"{PREFIX}environment = (hidden): not names with values"),
         ({"environment": {"A-B": "1"}}, f"{PREFIX}environment[A-B] = (hidden): not the name of a variable"),
         ({"environment": {"A": [1]}}, f"{PREFIX}environment[A] = (hidden): not a text"),
-        ({"environment": {"A": f"x{TOKEN}"}}, f"{PREFIX}environment[A] = (hidden): a GitHub token, which every job"),
+        (
+            {"environment": {"A": f"x{TOKEN}"}},
+            f"{PREFIX}environment[A] = (hidden): a GitHub token or an App's key, which every job",
+        ),
         ({"environment": {"A": "ghp_" + "c" * 36}}, f"{PREFIX}environment[A] = (hidden): a GitHub token"),
         ({"environment": {"ACTIONS_RUNNER_INPUT_URL": "x"}}, f"{PREFIX}environment[ACTIONS_RUNNER_INPUT_URL] ="),
         ({"volumes": "/srv/x:/x"}, f"{PREFIX}volumes = /srv/x:/x: not a list. Do: write a list, such as"),
@@ -326,7 +330,7 @@ def test_every_option_is_known_here_and_documented() -> None:
     assert {name.removeprefix(PREFIX) for name in spec} == {*POOL_OPTIONS, *HOST_OPTIONS}
     assert set(spec[f"{PREFIX}pools"]["options"]) == {"name", *POOL_OPTIONS}
     assert set(DEFAULTS) - set(spec) == {PREFIX + name for name in REMOVE_OPTIONS}
-    assert set(spec) - set(DEFAULTS) == {f"{PREFIX}scope", f"{PREFIX}token"}
+    assert set(spec) - set(DEFAULTS) == {f"{PREFIX}{name}" for name in ("scope", "token", *APP_OPTIONS)}
 
 
 _ANYTHING = st.recursive(

@@ -21,7 +21,7 @@ from typing import Any
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
 from runnerd.broker import Minted
-from runnerd.model import Machine, MachineStatus, Output, Tri
+from runnerd.model import Credential, Machine, MachineStatus, Output, Tri
 from runnerd.provider import Definition, Delivery, Found, ProviderDown, ProviderError
 from runnerd.settings import Pool
 
@@ -77,6 +77,9 @@ class FakeWorld:
         self.requests: list[str] = []
         self.killed_busy: list[str] = []
         self.random = random.Random(1)
+        self.versions: dict[str, str] = {}  # slot -> version of the runner in its image
+        self.version_ends: dict[str, float] = {}
+        self.token_ends: float | None = None
         self._next = 0
 
     # Provider
@@ -183,6 +186,14 @@ class FakeWorld:
         self._check_github()
         return next((r for r in self.registered.values() if r.name == name), None)
 
+    def version_end(self, scope: str, credential: str, version: str) -> float | None:
+        self.requests.append(f"GET version {version}")
+        self._check_github()
+        return self.version_ends.get(version)
+
+    def credentials(self) -> tuple[Credential, ...]:
+        return (Credential("default", "token", self.token_ends),)
+
     def _check_github(self) -> None:
         if self.github is not None:
             raise self.github
@@ -198,8 +209,9 @@ class FakeWorld:
     def listen(self, container: Container) -> None:
         runner = self.runner_of(container)
         if runner is not None:
-            self._change(runner, status="online")
-            container.output = _with(container.output, listening_at=self.clock.at)
+            version = self.versions.get(container.slot)
+            self._change(runner, status="online", version=version)
+            container.output = _with(container.output, listening_at=self.clock.at, version=version or "")
 
     def take_job(self, container: Container, job: str, github_lags: bool = False) -> None:
         runner = self.runner_of(container)

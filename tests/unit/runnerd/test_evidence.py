@@ -37,7 +37,8 @@ def test_the_landmarks_of_one_job() -> None:
     )
     assert output == Output(
         readable=True,
-        last_words="Current runner version: '2.336.0'",
+        last_words="√ Connected to GitHub",
+        version="2.336.0",
         listening_at=3.0,
         job="build (3.12)",
         job_detail="acme/app run 17",

@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runnerd.model import Limits
 from runnerd.settings import SettingsError, load_credentials, load_settings
+
+KEY = (
+    rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    .private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    .decode()
+)
 
 
 def good() -> dict[str, Any]:
@@ -117,6 +127,31 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_credentials_are_read(tmp_path: Path) -> None:
     assert load_credentials(written(tmp_path, {"default": {"token": " t0ken\n"}})) == {"default": {"token": "t0ken"}}
+
+
+def test_an_app_is_a_credential_too(tmp_path: Path) -> None:
+    form = {"app_id": 123456, "private_key": f"{KEY}\n", "installation_id": 7}
+    assert load_credentials(written(tmp_path, {"default": form})) == {
+        "default": {"app_id": "123456", "private_key": KEY.strip(), "installation_id": "7"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"app_id": "1"}, "default: private_key = '': an App needs one"),
+        ({"app_id": "1", "private_key": "s3cret"}, "default: private_key = (hidden): no PEM text"),
+        ({"app_id": "1", "private_key": KEY, "token": "s3cret"}, "default: app_id = (hidden): there is a token too"),
+        ({"token": "s3cret", "tokem": "s3cret"}, "default: tokem = (hidden): a credential has no such part"),
+        ({"token": ["s3cret"]}, "default = (hidden): is not of the form"),
+    ],
+)
+def test_what_is_wrong_with_a_credential_is_told(tmp_path: Path, form: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match="Do: ") as caught:
+        load_credentials(written(tmp_path, {"default": form, "good": {"token": "x"}}))
+    assert told in str(caught.value)
+    assert len(caught.value.problems) == 1
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner, Runners
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.versions import support
 
-from .model import Gate
-from .settings import GitHubSettings, Pool
+from .model import Credential, Gate
+from .settings import GitHubSettings, Pool, Settings
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,15 @@ class Broker(Protocol):
     def find(self, scope: str, credential: str, name: str) -> Runner | None:
         """The runner of exactly this name."""
 
+    def version_end(self, scope: str, credential: str, version: str) -> float | None:
+        """Until when (epoch seconds) GitHub takes runners of this version; None: no end is set, or told."""
+
+    def credentials(self) -> tuple[Credential, ...]:
+        """What is known of each credential, without asking."""
+
 
 class GitHubBroker:
-    """GitHub's REST API, one client a credential."""
+    """GitHub's REST API, one client for each credential and scope: an App has a token of its own for each scope."""
 
     def __init__(
         self,
@@ -60,24 +67,29 @@ class GitHubBroker:
     ) -> None:
         """`credentials`: as `settings.load_credentials` returns them."""
         self._settings = settings
-        self._clients = {
-            name: Client(
-                settings.api_url,
-                TokenAuth(value["token"]),
-                timeout=settings.timeout,
-                ca_file=settings.ca_file,
-                user_agent=user_agent,
-                on_request=on_request,
-            )
-            for name, value in credentials.items()
+        self._credentials = credentials
+        self._options = {
+            "timeout": settings.timeout,
+            "ca_file": settings.ca_file,
+            "user_agent": user_agent,
+            "on_request": on_request,
         }
+        self._clients: dict[tuple[str, str], Client] = {}
         self._groups: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
-    @property
-    def clients(self) -> Mapping[str, Client]:
-        """The clients, for what they have seen of budgets and expiry."""
-        return self._clients
+    def credentials(self) -> tuple[Credential, ...]:
+        """As their clients have heard from GitHub; a token's end is the same at every scope."""
+        with self._lock:
+            clients = dict(self._clients)
+        told = []
+        for name, form in self._credentials.items():
+            own = [client for (credential, _scope), client in clients.items() if credential == name]
+            ends = [client.token_expires_at for client in own if client.token_expires_at is not None]
+            budgets = [client.rate_limit.remaining for client in own if client.rate_limit is not None]
+            kind = "token" if "token" in form else "GitHub App"
+            told.append(Credential(name, kind, min(ends, default=None), min(budgets, default=None)))
+        return tuple(told)
 
     def mint(self, pool: Pool, name: str) -> Minted:
         """One POST, never repeated: if the answer is lost, a registration may exist."""
@@ -104,15 +116,44 @@ class GitHubBroker:
         """By GitHub's exact `name` filter."""
         return self._runners(scope, credential).find(name)
 
+    def version_end(self, scope: str, credential: str, version: str) -> float | None:
+        """By GitHub's list of deprecations; servers of older releases have none."""
+        where = self._scope(scope)
+        told = support(self._client(where, credential), where, version)
+        return told.ends_at if told else None
+
+    def try_out(self, pool: Pool) -> None:
+        """See that the pool's credential may do all that runnerd needs of it; raises GitHubError if not.
+
+        GitHub has no question for the right to make runners: so a registration token is made, which nobody uses.
+        """
+        runners = self._runners(pool.scope, pool.credential)
+        runners.probe()
+        runners.group_id(pool.group)
+        runners.registration_token()
+
     def _runners(self, scope: str, credential: str) -> Runners:
-        client = self._clients.get(credential)
-        if client is None:
-            raise errors.Unauthorized(
-                f"use the credential {credential!r}",
-                message="this host's credentials file does not hold it",
-                hint="run the playbook again",
-            )
-        return Runners(client, Scope.parse(scope, self._settings.api_url))
+        where = self._scope(scope)
+        return Runners(self._client(where, credential), where)
+
+    def _scope(self, scope: str) -> Scope:
+        return Scope.parse(scope, self._settings.api_url)
+
+    def _client(self, scope: Scope, credential: str) -> Client:
+        action = f"use the credential {credential!r} for {scope}"
+        form = self._credentials.get(credential)
+        if form is None:
+            why = "this host's credentials file does not hold it"
+            raise errors.Unauthorized(action, message=why, hint="run the playbook again")
+        with self._lock:
+            key = (credential, str(scope))
+            if key not in self._clients:
+                try:
+                    self._clients[key] = client_for(form, scope, **self._options)
+                except (ValueError, ImportError) as exc:  # their texts end in a remedy, and show no secret
+                    why, _do, remedy = str(exc).partition(". Do: ")
+                    raise errors.Unauthorized(action, message=why, hint=remedy) from None
+            return self._clients[key]
 
     def _group(self, pool: Pool, runners: Runners) -> int:
         key = (pool.key, pool.group)
@@ -123,6 +164,21 @@ class GitHubBroker:
             with self._lock:
                 self._groups[key] = known
         return known
+
+
+def try_credentials(settings: Settings, credentials: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Ask GitHub whether each credential may do what its pools need; a line for each that may not, or nobody knows."""
+    broker = GitHubBroker(settings.github, credentials, f"ephemeral.github_runners/{settings.version} runnerd check")
+    problems = []
+    for pool in {(pool.key, pool.group): pool for pool in settings.pools}.values():
+        try:
+            broker.try_out(pool)
+        except errors.GitHubError as exc:
+            words = "GitHub could not be asked about" if exc.transient else "GitHub refuses"
+            if isinstance(exc, errors.RateLimited):
+                words = "GitHub lets us wait before it can be asked about"
+            problems.append(f"credential {pool.credential} of the pool {pool.name}: {words} it. {exc}")
+    return problems
 
 
 def gate_for(exc: errors.GitHubError, pool: Pool, failures: int, now: float, wall: float) -> Gate:

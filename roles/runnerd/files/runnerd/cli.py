@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .broker import try_credentials
 from .clock import iso
 from .control import DEFAULT_SOCKET, NoDaemon, Refused, ask
 from .journal import JournalError, read_events, read_live
 from .settings import DEFAULT_SETTINGS, SettingsError, load_credentials, load_settings
-from .status import duration, table
+from .status import duration, table, upkeep
 
 DONE, NOT_SO, WRONG, NO_DAEMON = 0, 1, 2, 3
 STATE = Path("/var/lib/runnerd")
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     check = add("check", _check, "read the settings and say everything that is wrong with them; touches nothing")
     check.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="(default: %(default)s)")
     check.add_argument("--credentials", type=Path, help="also check this credentials file")
+    check.add_argument(
+        "--online", action="store_true", help="also try each credential at GitHub; changes nothing there"
+    )
     add("reload", _simple, "read the settings again")
     add("resume", _simple, "end a drain or a pause: fill the slots")
     add("pause", _simple, "make no new runners; leave those that are there alone")
@@ -132,6 +136,8 @@ def _show(status: dict[str, Any], as_json: bool) -> None:
         print("Paused: no new runners until `runnerd resume`.")
     if status.get("drains"):
         print(f"Draining: {', '.join(status['drains'])}. End it with `runnerd resume`.")
+    for line in upkeep(status):
+        print(line)
     for problem in filter(None, (status.get("docker"), status.get("definition"))):
         print(f"Problem: {problem}")
     for gate in status.get("gates", []):
@@ -165,7 +171,9 @@ def _is_missing(slot: dict[str, Any], drained: bool) -> bool:
 def _check(options: argparse.Namespace) -> int:
     settings = load_settings(options.settings)
     if options.credentials:
-        load_credentials(options.credentials)
+        credentials = load_credentials(options.credentials)
+        if options.online and (problems := try_credentials(settings, credentials)):
+            raise SettingsError(options.credentials, problems)
     print(f"{options.settings}: {len(settings.pool_of)} slots in {len(settings.pools)} pools")
     return DONE
 

@@ -60,7 +60,7 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     supervisor = Supervisor(settings_file, settings, journal, provider, broker, clock, executor, workers)
     server = ControlServer(control, supervisor)
     server.start()
-    metrics.serve(settings.metrics, supervisor, broker.clients)
+    metrics.serve(settings.metrics, supervisor)
 
     stopping = threading.Event()
 

@@ -29,6 +29,7 @@ WORKER = "Runner.Worker"
 RETRY = 2.0
 
 _STAMP = r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: )?"
+_VERSION = re.compile(r"^Current runner version: '([0-9]+(?:\.[0-9]+){2,3})'\s*$")
 _LISTENING = re.compile(_STAMP + r"Listening for Jobs\s*$")
 _JOB = re.compile(_STAMP + r"Running job: (.*)$")
 _RESULT = re.compile(_STAMP + r"Job (.*) completed with result: (\w+)\s*$")
@@ -55,6 +56,8 @@ def heard(output: Output, line: str, now: float) -> Output:
         return replace(output, registration_deleted=True)
     if _REFUSED.search(line):
         return replace(output, version_refused=True)
+    if (match := _VERSION.match(line)) and output.job_at is None:
+        return replace(output, version=match[1])
     if output.job_at is None and line.strip():
         return replace(output, last_words=line.strip()[:200])
     return output

@@ -99,6 +99,7 @@ class Lists:
             busy=Tri.YES if runner.busy else Tri.NO,
             seen_at=listing.at,
             offline_since=listing.offline.get(attempt.name),
+            version=runner.version or "",
         )
 
     def known_by_name(self, attempt: Attempt) -> Attempt:

@@ -12,12 +12,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 from prometheus_client.core import GaugeMetricFamily
-
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
 
 from .settings import MetricsSettings
 from .supervisor import Supervisor
@@ -29,7 +27,7 @@ STATES = ("empty", "creating", "minting", "starting", "idle", "busy", "finished"
 
 
 class Metrics:
-    """The registry, fed by the supervisor's status and by the clients' requests."""
+    """The registry, fed by the supervisor's status and by the requests to GitHub."""
 
     def __init__(self) -> None:
         """Nothing is served until `serve`."""
@@ -41,17 +39,15 @@ class Metrics:
             "runnerd_github_requests", "Requests to GitHub", ["method", "endpoint", "code"], registry=self.registry
         )
         self._supervisor: Supervisor | None = None
-        self._clients: Mapping[str, Client] = {}
 
     def on_request(self, method: str, path: str, status: int | None, seconds: float) -> None:
         """Count one request; `status` None: no answer."""
         endpoint = _NUMBER.sub("/N", path.split("?", 1)[0]).rpartition("/actions/")[2] or "other"
         self._requests.labels(method, endpoint, str(status or "none")).inc()
 
-    def serve(self, settings: MetricsSettings, supervisor: Supervisor, clients: Mapping[str, Client]) -> None:
+    def serve(self, settings: MetricsSettings, supervisor: Supervisor) -> None:
         """Answer at the settings' address; port 0: not at all."""
         self._supervisor = supervisor
-        self._clients = clients
         self.registry.register(self)
         if settings.port:
             try:
@@ -92,7 +88,28 @@ class Metrics:
         remaining = GaugeMetricFamily(
             "runnerd_github_rate_limit_remaining", "Requests left in GitHub's window", labels=["credential"]
         )
-        for name, client in self._clients.items():
-            if client.rate_limit is not None and client.rate_limit.remaining is not None:
-                remaining.add_metric([name], client.rate_limit.remaining)
+        expiry = GaugeMetricFamily(
+            "runnerd_credential_expiry_timestamp_seconds", "When the credential ends (epoch)", labels=["credential"]
+        )
+        for credential in status.credentials:
+            if credential.budget is not None:
+                remaining.add_metric([credential.name], credential.budget)
+            if credential.expires_at is not None:
+                expiry.add_metric([credential.name], credential.expires_at)
         yield remaining
+        yield expiry
+        in_use = GaugeMetricFamily(
+            "runnerd_runner_version_slots", "Slots whose runner has this version", labels=["version"]
+        )
+        ends = GaugeMetricFamily(
+            "runnerd_runner_version_end_timestamp_seconds",
+            "From when on GitHub refuses the version (epoch)",
+            labels=["version"],
+        )
+        for version in status.versions:
+            in_use.add_metric([version.version], len(version.slots))
+            if version.accepted_until is not None:
+                ends.add_metric([version.version], version.accepted_until)
+        yield in_use
+        yield ends
+        yield GaugeMetricFamily("runnerd_warnings", "What a person must see to in time", len(status.warnings))

@@ -124,6 +124,7 @@ class Output:
     registration_deleted: bool = False
     version_refused: bool = False
     last_words: str = ""  # the last line before any job; says best why a runner never came online
+    version: str = ""  # of the runner program, as it said before any job
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Registration:
     busy: Tri = Tri.UNKNOWN
     seen_at: float | None = None  # when the list was read
     offline_since: float | None = None  # every list since then has shown it offline and idle
+    version: str = ""  # of the runner program, once it has connected
 
 
 class Leaving(Enum):
@@ -181,6 +183,16 @@ class Limits:
     teardown: float = 60
     settle: float = 10  # between GitHub's 204 and stopping: a job may just have been assigned
     grace: float = 5  # a runner that began to listen less than this ago may be about to get a job
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What may be told of a credential: never the secret."""
+
+    name: str
+    kind: str  # "token" or "GitHub App"
+    expires_at: float | None = None  # epoch seconds, as GitHub said; None: it does not end, or GitHub has not said so
+    budget: int | None = None  # requests left in GitHub's window, at the scope where they are fewest
 
 
 @dataclass(frozen=True)

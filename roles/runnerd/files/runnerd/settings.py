@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
 from .core import scope_key
@@ -107,23 +108,24 @@ def load_settings(path: Path) -> Settings:
 
 
 def load_credentials(path: Path) -> dict[str, dict[str, str]]:
-    """Read the credentials file: name -> `{"token": …}`. Its values never appear in an error.
+    """Read the credentials file: name -> `{"token": …}` or, for a GitHub App, `{"app_id": …, "private_key": …}`.
+
+    Its values never appear in an error.
 
     Raises:
         SettingsError: it is missing, unreadable or of another shape.
     """
     data = _read_json(path, secret=True)
-    credentials = {name: value["token"].strip() for name, value in data.items() if _is_credential(value)}
-    problems = [
-        f'{name}: is not of the form {{"token": "…"}}. Do: deploy again' for name in data.keys() - credentials.keys()
-    ]
+    credentials, problems = {}, []
+    for name, form in data.items():
+        if not isinstance(form, dict) or not all(isinstance(value, (str, int)) for value in form.values()):
+            problems.append(f'{name} = (hidden): is not of the form {{"token": "…"}}. Do: deploy again')
+            continue
+        credentials[name] = {part: str(value).strip() for part, value in form.items()}
+        problems += [f"{name}: {problem}" for problem in credential_problems(credentials[name])]
     if problems:
         raise SettingsError(path, problems)
-    return {name: {"token": token} for name, token in credentials.items()}
-
-
-def _is_credential(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("token"), str) and bool(value["token"].strip())
+    return credentials
 
 
 def _read_json(path: Path, secret: bool = False) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from .clock import iso
 from .core import is_busy
-from .model import Explained, Gate, Leaving, SlotView, Tri, World
+from .model import Credential, Explained, Gate, Leaving, SlotView, Tri, World
+from .notices import Notice
+from .versions import VersionStatus
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class Status:
     gates: tuple[Gate, ...] = ()
     slots: tuple[SlotStatus, ...] = ()
     ghosts: int = 0
+    credentials: tuple[Credential, ...] = ()
+    versions: tuple[VersionStatus, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     now: float = 0.0
     wall: float = 0.0
 
@@ -130,8 +136,27 @@ class Status:
                 for gate in self.gates
             ],
             "ghosts": self.ghosts,
+            "credentials": [
+                {"name": credential.name, "kind": credential.kind, "expires_at": _iso(credential.expires_at)}
+                for credential in self.credentials
+            ],
+            "runner_versions": [
+                {
+                    "version": version.version,
+                    "slots": list(version.slots),
+                    "asked": version.asked,
+                    "accepted_until": _iso(version.accepted_until),
+                    "error": version.error,
+                }
+                for version in self.versions
+            ],
+            "warnings": [asdict(warning) for warning in self.warnings],
             "slots": [asdict(slot) for slot in self.slots],
         }
+
+
+def _iso(wall: float | None) -> str | None:
+    return None if wall is None else iso(wall)
 
 
 def table(status: Mapping[str, object]) -> str:
@@ -150,6 +175,22 @@ def table(status: Mapping[str, object]) -> str:
     return "\n".join(
         "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def upkeep(status: Mapping[str, Any]) -> list[str]:
+    """What outlives single runners, a line each, from the JSON form: credentials, versions, and what to do in time."""
+    lines = []
+    for credential in status.get("credentials") or []:
+        end = credential["expires_at"]
+        lines.append(
+            f"Credential {credential['name']}: {credential['kind']}, " + (f"ends {end}" if end else "no end known")
+        )
+    for version in status.get("runner_versions") or []:
+        end = version["accepted_until"]
+        known = f"accepted until {end}" if end else "GitHub has set no end" if version["asked"] else "end not known yet"
+        lines.append(f"Runner {version['version']}: {known}" + (f" ({version['error']})" if version["error"] else ""))
+    lines += [f"Warning: {w['what']}: {w['reason']}. Do: {w['remedy']}" for w in status.get("warnings") or []]
+    return lines
 
 
 def duration(seconds: object) -> str:

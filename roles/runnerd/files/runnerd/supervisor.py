@@ -26,10 +26,12 @@ from .evidence import Listener
 from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Explained, Fill, Refresh, Stop, Tri, World
+from .notices import Reminder, notices
 from .observe import Observer
 from .provider import Found, Provider, ProviderError
 from .settings import Settings, SettingsError, load_settings
 from .status import SlotStatus, States, Status
+from .versions import Versions
 
 log = logging.getLogger("runnerd")
 
@@ -62,6 +64,9 @@ class Supervisor:
         self._effects = Effects(journal, provider, broker, clock, look)
         self._lists = Lists(journal, broker, self._effects, clock)
         self._backoff = Backoff(clock)
+        self._broker = broker
+        self._versions = Versions(broker, clock)
+        self._reminder = Reminder()
         self.observer = Observer(
             journal, provider, self._lists, Listener(provider, self.wake), self._backoff, clock, look
         )
@@ -110,6 +115,9 @@ class Supervisor:
                     self._launch(action, world)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
+            for chore in self._versions.chores(world):
+                if chore.name not in self._flights:
+                    self._fly(chore.name, chore.do)
             self._tell(world, plan.explained, docker_error)
             self._release_left(world)
         with self._rounds:
@@ -268,11 +276,15 @@ class Supervisor:
 
     def _tell(self, world: World, explained: Iterable[Explained], docker_error: str) -> None:
         views = {view.slot: view for view in world.slots}
+        wall = self._clock.wall()
         slots = []
         for told in explained:
             view = views[told.slot]
             since = self._states.since(view, told.state, world.now)
-            slots.append(SlotStatus.of(view, told, since, world, self._clock.wall()))
+            slots.append(SlotStatus.of(view, told, since, world, wall))
+        credentials, versions = self._broker.credentials(), self._versions.status(world)
+        warnings = notices(wall, credentials, versions)
+        self._reminder.remind(warnings, world.now)
         self.status = Status(
             daemon=True,
             version=self.settings.version,
@@ -283,8 +295,11 @@ class Supervisor:
             gates=tuple(gate for gate in world.gates.values() if gate.until > world.now),
             slots=tuple(slots),
             ghosts=len(world.ghosts),
+            credentials=credentials,
+            versions=versions,
+            warnings=warnings,
             now=world.now,
-            wall=self._clock.wall(),
+            wall=wall,
         )
 
 
