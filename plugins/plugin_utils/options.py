@@ -23,6 +23,7 @@ POOL_OPTIONS = (
     "group",
     "image",
     "image_pull",
+    "image_update",
     "cpus",
     "memory",
     "pids_limit",

@@ -18,6 +18,7 @@ from ansible_collections.ephemeral.github_runners.plugins.filter.runner_state im
     runner_report,
     runner_slots,
 )
+from runnerd.images import reference_of
 
 COMPOSE_PLUGIN = {"Name": "compose", "Version": "2.26.1-4"}
 
@@ -89,6 +90,16 @@ IMAGE = {
 )
 def test_an_image_by_what_never_changes(image: str, inspected: dict[str, Any], reference: str) -> None:
     assert runner_images([{"item": image, "rc": 0, "stdout": json.dumps([inspected])}]) == {image: reference}
+
+
+@pytest.mark.parametrize(
+    "image", ["ghcr.io/actions/actions-runner:latest", "mirror.lan/runner", "x:1", "localhost:5000/x", "elsewhere/x:2"]
+)
+@pytest.mark.parametrize("digests", [IMAGE["RepoDigests"], [], ["localhost:5000/x@sha256:1", "x@sha256:2"]])
+def test_the_daemon_comes_to_the_same_image(image: str, digests: list[str]) -> None:
+    inspected = {**IMAGE, "RepoDigests": digests}
+    asked = [{"item": image, "rc": 0, "stdout": json.dumps([inspected])}]
+    assert runner_images(asked) == {image: reference_of(inspected, image)}
 
 
 def test_an_image_that_was_pulled_counts() -> None:

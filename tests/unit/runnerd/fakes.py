@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
 from runnerd.broker import Minted
+from runnerd.images import ImageError
 from runnerd.model import Credential, Machine, MachineStatus, Output, Tri
 from runnerd.provider import Definition, Delivery, Found, ProviderDown, ProviderError
 from runnerd.settings import Pool
@@ -59,6 +60,33 @@ class Container:
     exit_code: int | None = None
 
 
+class FakeImages:
+    """What the tags mean here and at the registry, and what was done."""
+
+    def __init__(self) -> None:
+        self.here: dict[str, str] = {}
+        self.registry: dict[str, str] = {}
+        self.used: set[str] = set()
+        self.error = ""
+        self.pulls: list[str] = []
+        self.discarded: list[str] = []
+
+    def reference(self, image: str) -> str:
+        return self.here.get(image, "")
+
+    def pull(self, image: str) -> None:
+        self.pulls.append(image)
+        if self.error:
+            raise ImageError(self.error)
+        self.here[image] = self.registry[image]
+
+    def discard(self, reference: str) -> bool:
+        if reference in self.used:
+            return False
+        self.discarded.append(reference)
+        return True
+
+
 class FakeWorld:
     """Docker and GitHub in one, and a history of everything that was done to them."""
 
@@ -77,6 +105,8 @@ class FakeWorld:
         self.requests: list[str] = []
         self.killed_busy: list[str] = []
         self.random = random.Random(1)
+        self.images = FakeImages()
+        self.file_images: dict[str, str] = {}  # tag that is followed -> image in the Compose file
         self.versions: dict[str, str] = {}  # slot -> version of the runner in its image
         self.version_ends: dict[str, float] = {}
         self.token_ends: float | None = None
@@ -92,7 +122,12 @@ class FakeWorld:
         }
 
     def definition(self) -> Definition:
-        return Definition(dict(self.hashes))
+        follows = {tag: frozenset({reference}) for tag, reference in self.file_images.items()}
+        return Definition(dict(self.hashes), images=frozenset(self.file_images.values()), follows=follows)
+
+    def follow(self, tag: str, reference: str) -> None:
+        self.file_images[tag] = reference
+        self.hashes = dict.fromkeys(self.hashes, f"spec of {reference}")
 
     def create(self, slot: str) -> str:
         self._check_docker()

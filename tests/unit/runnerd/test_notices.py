@@ -46,13 +46,13 @@ def version(end: float | None) -> VersionStatus:
     ],
 )
 def test_a_token_is_told_two_weeks_ahead(end: float | None, reason: str | None) -> None:
-    found = notices(NOW, [Credential("default", "token", end)], [])
+    found = notices(NOW, [Credential("default", "token", end)], [], [])
     assert [notice.reason for notice in found] == ([reason] if reason else [])
 
 
 def test_a_version_is_told_two_weeks_ahead() -> None:
-    assert notices(NOW, [], [version(None), version(NOW + 15 * DAY)]) == ()
-    (notice,) = notices(NOW, [], [version(NOW + 2 * DAY)])
+    assert notices(NOW, [], [version(None), version(NOW + 15 * DAY)], []) == ()
+    (notice,) = notices(NOW, [], [version(NOW + 2 * DAY)], [])
     assert (notice.what, notice.reason.split(", on")[0]) == (
         "runner version 2.336.0",
         "GitHub's support for it (runner-1, runner-2) ends in 2 days",
@@ -61,7 +61,7 @@ def test_a_version_is_told_two_weeks_ahead() -> None:
 
 def test_the_log_has_it_once_a_day(caplog: pytest.LogCaptureFixture) -> None:
     reminder = Reminder()
-    found = notices(NOW, [Credential("default", "token", NOW + DAY)], [])
+    found = notices(NOW, [Credential("default", "token", NOW + DAY)], [], [])
     with caplog.at_level(logging.WARNING, "runnerd"):
         for hour in range(49):
             reminder.remind(found, hour * 3600.0)

@@ -31,7 +31,21 @@ def test_a_jit_configuration_becomes_one_line_a_file() -> None:
         input_lines(jit({".runner": "{}", ".credentials": "x", ".credentials_rsaparams": "y"})).decode().splitlines()
     )
     assert [line.split()[0] for line in lines] == [".runner", ".credentials", ".credentials_rsaparams", "end"]
-    assert base64.b64decode(lines[0].split()[1]) == b"{}"
+    assert json.loads(base64.b64decode(lines[0].split()[1])) == {"DisableUpdate": True}
+    assert base64.b64decode(lines[1].split()[1]) == b"x"
+
+
+@pytest.mark.parametrize("before", [{"DisableUpdate": False}, {"disableUpdate": "False"}, {}])
+def test_the_runner_is_told_not_to_update_itself(before: dict[str, object]) -> None:
+    settings = "\ufeff" + json.dumps({"AgentName": "r", **before})
+    line = input_lines(jit({".runner": settings})).decode().splitlines()[0]
+    assert json.loads(base64.b64decode(line.split()[1])) == {"AgentName": "r", "DisableUpdate": True}
+
+
+@pytest.mark.parametrize("strange", ["[1]", "not JSON"])
+def test_a_form_that_is_not_known_is_left_as_it_is(strange: str) -> None:
+    line = input_lines(jit({".runner": strange})).decode().splitlines()[0]
+    assert base64.b64decode(line.split()[1]).decode() == strange
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add("reload", _simple, "read the settings again")
     add("resume", _simple, "end a drain or a pause: fill the slots")
     add("pause", _simple, "make no new runners; leave those that are there alone")
+    add("update", _update, "get the newest image of each tag that is followed, now; slots move as they become empty")
     drain = add("drain", _drain, "let runners finish their job, deregister them, do not replace them")
     drain.add_argument("slots", nargs="*", metavar="SLOT", help="only these (default: all)")
     drain.add_argument("--wait", action="store_true", help="until they are gone, telling what is waited for")
@@ -181,6 +182,23 @@ def _check(options: argparse.Namespace) -> int:
 def _simple(options: argparse.Namespace) -> int:
     _ask_patiently(options.socket, options.command)
     return DONE
+
+
+def _update(options: argparse.Namespace) -> int:
+    before = {image["image"]: image["references"] for image in _ask_patiently(options.socket, "status")["images"]}
+    _ask_patiently(options.socket, "update")  # answered when a round has seen it
+    while True:
+        images = _ask_patiently(options.socket, "status")["images"]
+        if not any(image["updating"] for image in images):
+            break
+        time.sleep(LOOK)
+    for image in images:
+        now = ", ".join(image["references"])
+        news = f"is now {now}" if image["references"] != before.get(image["image"]) else f"is {now} as before"
+        print(f"{image['image']}: {image['error'] or news}")
+    if not images:
+        print("no image follows a tag (github_docker_runners_image_update)")
+    return NOT_SO if any(image["failed"] for image in images) else DONE
 
 
 def _ask_patiently(socket: Path, command: str, **arguments: object) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Compose file as text: taking out the block of a slot that has left.
+"""The Compose file as text: taking out the block of a slot that has left, moving an image to what its tag means now.
 
-The playbook writes each service between two marker comments. Cutting the block out leaves the very text that the
-playbook would write without that slot, so its next run finds nothing to change.
+The playbook writes each service between two marker comments, and a tag that is to be followed behind the image that it
+means. What is left or put in here is the very text that the playbook would write, so its next run finds nothing to
+change.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -25,6 +27,25 @@ def without_slot(text: str, slot: str) -> str:
     first = stripped.index(begin)
     last = stripped.index(end, first)
     return "".join(lines[:first] + lines[last + 1 :])
+
+
+_IMAGE = re.compile(r"^([ \t]*image:[ \t]+)(\S+)(?:([ \t]+# follows )(\S+))?[ \t]*$", re.MULTILINE)
+
+
+def images(text: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """All images that the file names; and each tag that is followed, with what the file has for it."""
+    named: set[str] = set()
+    follows: dict[str, set[str]] = {}
+    for _head, reference, _word, tag in _IMAGE.findall(text):
+        named.add(reference)
+        if tag:
+            follows.setdefault(tag, set()).add(reference)
+    return frozenset(named), {tag: frozenset(references) for tag, references in follows.items()}
+
+
+def with_image(text: str, tag: str, reference: str) -> str:
+    """The file's text with `reference` wherever `tag` is followed."""
+    return _IMAGE.sub(lambda m: f"{m[1]}{reference}{m[3]}{m[4]}" if m[4] == tag else m[0], text)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -56,7 +56,7 @@ def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
-    """Answers `status`, `limits`, `reload`, `resume`, `pause` and `drain`."""
+    """Answers `status`, `limits`, `reload`, `resume`, `pause`, `update` and `drain`."""
 
     daemon_threads = True
 
@@ -104,6 +104,8 @@ class _Handler(socketserver.StreamRequestHandler):
                 return {}
         elif command == "resume":
             supervisor.resume()
+        elif command == "update":
+            supervisor.update()
         elif command == "pause":
             supervisor.pause()
         elif command == "drain":

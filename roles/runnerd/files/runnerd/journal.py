@@ -167,6 +167,21 @@ class Journal:
             self._db.close()
             self._held.close()
 
+    @property
+    def machine_id(self) -> str:
+        """Whose journal it is."""
+        return self._meta("machine_id")
+
+    def note(self, key: str) -> str:
+        """What was written under `key`; empty if nothing was."""
+        with self._lock:
+            return self._meta(f"note {key}")
+
+    def write_note(self, key: str, text: str) -> None:
+        """Keep a text under `key`."""
+        with self._transaction() as db:
+            db.execute("insert or replace into meta values (?, ?)", (f"note {key}", text))
+
     # Attempts
 
     def begin(self, slot: str, pool: str, scope: str, credential: str, spec: str, **known: object) -> Attempt:

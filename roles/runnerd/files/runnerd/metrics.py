@@ -112,4 +112,18 @@ class Metrics:
                 ends.add_metric([version.version], version.accepted_until)
         yield in_use
         yield ends
+        pulled = GaugeMetricFamily(
+            "runnerd_image_pull_timestamp_seconds",
+            "When the tag was pulled last with success (epoch)",
+            labels=["image"],
+        )
+        failing = GaugeMetricFamily(
+            "runnerd_image_pull_failures", "Pulls of the tag that failed since", labels=["image"]
+        )
+        for image in status.images:
+            if image.checked_at is not None:
+                pulled.add_metric([image.image], image.checked_at)
+            failing.add_metric([image.image], image.failures)
+        yield pulled
+        yield failing
         yield GaugeMetricFamily("runnerd_warnings", "What a person must see to in time", len(status.warnings))

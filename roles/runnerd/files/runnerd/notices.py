@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .chores import DAY
 from .clock import iso
 from .model import Credential
+from .updates import ImageStatus
 from .versions import VersionStatus
 
 log = logging.getLogger("runnerd")
@@ -30,7 +31,9 @@ class Notice:
     remedy: str
 
 
-def notices(wall: float, credentials: Iterable[Credential], versions: Iterable[VersionStatus]) -> tuple[Notice, ...]:
+def notices(
+    wall: float, credentials: Iterable[Credential], versions: Iterable[VersionStatus], images: Iterable[ImageStatus]
+) -> tuple[Notice, ...]:
     """All that must be told at this time (epoch seconds)."""
     found = []
     for credential in credentials:
@@ -49,6 +52,16 @@ def notices(wall: float, credentials: Iterable[Credential], versions: Iterable[V
                     f"runner version {version.version}",
                     _ends(f"GitHub's support for it ({', '.join(version.slots)})", version.accepted_until, wall),
                     "give the pool an image with a newer one (README, image updates)",
+                )
+            )
+    for image in images:
+        if image.failures:
+            since = f"since {iso(image.checked_at)}" if image.checked_at is not None else "yet"
+            found.append(
+                Notice(
+                    f"image {image.image}",
+                    f"not updated {since}, and what is here goes on: {image.error}",
+                    "see whether this host reaches the registry; then: runnerd update",
                 )
             )
     return tuple(found)

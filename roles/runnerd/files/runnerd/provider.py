@@ -14,7 +14,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -26,7 +26,9 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from .clock import Clock
-from .composefile import replace_text, without_slot
+from .composefile import images as images_in
+from .composefile import replace_text, with_image, without_slot
+from .images import EngineImages, Images
 from .model import Machine, MachineStatus
 from .settings import ComposeSettings
 
@@ -81,10 +83,14 @@ class Definition:
 
     hashes: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    images: frozenset[str] = frozenset()  # all that it names
+    follows: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tag to follow -> what the file has for it
 
 
 class Provider(Protocol):
     """What the supervisor and the effects need of a machine's maker."""
+
+    images: Images
 
     def list(self) -> dict[str, Found]:
         """Every slot's machine, complete; raises ProviderDown otherwise."""
@@ -110,6 +116,9 @@ class Provider(Protocol):
     def release(self, slot: str) -> None:
         """The slot has left and is empty: forget its definition."""
 
+    def follow(self, tag: str, reference: str) -> None:
+        """Let the definition have this image wherever it follows that tag."""
+
     def changes(self) -> Iterator[None]:
         """Yields when something happened to a machine; ends when Docker goes away."""
 
@@ -125,6 +134,7 @@ class ComposeProvider:
 
     def __init__(self, settings: ComposeSettings, clock: Clock, timeout: int | None = 120) -> None:
         """`timeout`: seconds for one call to Docker or Compose that changes something; None: no limit."""
+        self.images: Images = EngineImages()
         self._settings = settings
         self._clock = clock
         self._timeout = timeout
@@ -181,8 +191,10 @@ class ComposeProvider:
         if stamp != self._definition_stamp or retry:
             try:
                 lines = self._compose("config", "--hash", "*", timeout=LOOK_TIMEOUT).splitlines()
-                self._definition = Definition(dict(line.split(maxsplit=1) for line in lines if line.strip()))
-            except ProviderError as exc:
+                named, follows = images_in(self._settings.file.read_text(encoding="utf-8"))
+                hashes = dict(line.split(maxsplit=1) for line in lines if line.strip())
+                self._definition = Definition(hashes, images=named, follows=follows)
+            except (ProviderError, OSError, ValueError) as exc:
                 self._definition = Definition(error=f"{exc}. Do: run the playbook again")
                 self._definition_retry_at = self._clock.now() + DEFINITION_RETRY
             self._definition_stamp = stamp
@@ -301,13 +313,20 @@ class ComposeProvider:
 
     def release(self, slot: str) -> None:
         """Take the slot's block out of the Compose file."""
+        self._rewrite(lambda text: without_slot(text, slot))
+
+    def follow(self, tag: str, reference: str) -> None:
+        """Write it into the Compose file."""
+        self._rewrite(lambda text: with_image(text, tag, reference))
+
+    def _rewrite(self, change: Callable[[str], str]) -> None:
         with self._compose_lock:
             path: Path = self._settings.file
             try:
                 text = path.read_text(encoding="utf-8")
-                shorter = without_slot(text, slot)
-                if shorter != text:
-                    replace_text(path, shorter)
+                changed = change(text)
+                if changed != text:
+                    replace_text(path, changed)
             except OSError as exc:
                 raise ProviderError(f"{path} could not be written: {exc.strerror}") from exc
 

@@ -14,6 +14,7 @@ from .clock import iso
 from .core import is_busy
 from .model import Credential, Explained, Gate, Leaving, SlotView, Tri, World
 from .notices import Notice
+from .updates import ImageStatus
 from .versions import VersionStatus
 
 
@@ -106,6 +107,7 @@ class Status:
     ghosts: int = 0
     credentials: tuple[Credential, ...] = ()
     versions: tuple[VersionStatus, ...] = ()
+    images: tuple[ImageStatus, ...] = ()
     warnings: tuple[Notice, ...] = ()
     now: float = 0.0
     wall: float = 0.0
@@ -150,6 +152,17 @@ class Status:
                 }
                 for version in self.versions
             ],
+            "images": [
+                {
+                    "image": image.image,
+                    "references": list(image.references),
+                    "checked_at": _iso(image.checked_at),
+                    "updating": image.updating,
+                    "failed": image.failures > 0,
+                    "error": image.error,
+                }
+                for image in self.images
+            ],
             "warnings": [asdict(warning) for warning in self.warnings],
             "slots": [asdict(slot) for slot in self.slots],
         }
@@ -178,7 +191,7 @@ def table(status: Mapping[str, object]) -> str:
 
 
 def upkeep(status: Mapping[str, Any]) -> list[str]:
-    """What outlives single runners, a line each, from the JSON form: credentials, versions, and what to do in time."""
+    """What outlives single runners, a line each, from the JSON form; at the end what to do in time."""
     lines = []
     for credential in status.get("credentials") or []:
         end = credential["expires_at"]
@@ -189,6 +202,10 @@ def upkeep(status: Mapping[str, Any]) -> list[str]:
         end = version["accepted_until"]
         known = f"accepted until {end}" if end else "GitHub has set no end" if version["asked"] else "end not known yet"
         lines.append(f"Runner {version['version']}: {known}" + (f" ({version['error']})" if version["error"] else ""))
+    for image in status.get("images") or []:
+        checked = f"up to date as of {image['checked_at']}" if image["checked_at"] else "not updated yet"
+        state = "is being updated" if image["updating"] else checked
+        lines.append(f"Image {image['image']}: {state}" + (f" ({image['error']})" if image["error"] else ""))
     lines += [f"Warning: {w['what']}: {w['reason']}. Do: {w['remedy']}" for w in status.get("warnings") or []]
     return lines
 

@@ -25,12 +25,13 @@ from .effects import Effects, Ended
 from .evidence import Listener
 from .journal import Journal
 from .lists import Lists
-from .model import Action, Adopt, Chase, Clear, Deregister, Explained, Fill, Refresh, Stop, Tri, World
+from .model import Action, Adopt, Chase, Clear, Deregister, Explained, Fill, Outcome, Refresh, Stop, Tri, World
 from .notices import Reminder, notices
 from .observe import Observer
 from .provider import Found, Provider, ProviderError
 from .settings import Settings, SettingsError, load_settings
 from .status import SlotStatus, States, Status
+from .updates import Updates
 from .versions import Versions
 
 log = logging.getLogger("runnerd")
@@ -66,6 +67,7 @@ class Supervisor:
         self._backoff = Backoff(clock)
         self._broker = broker
         self._versions = Versions(broker, clock)
+        self._updates = Updates(journal, provider, clock)
         self._reminder = Reminder()
         self.observer = Observer(
             journal, provider, self._lists, Listener(provider, self.wake), self._backoff, clock, look
@@ -115,7 +117,7 @@ class Supervisor:
                     self._launch(action, world)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
-            for chore in self._versions.chores(world):
+            for chore in (*self._versions.chores(world), *self._updates.chores(self._provider.definition())):
                 if chore.name not in self._flights:
                     self._fly(chore.name, chore.do)
             self._tell(world, plan.explained, docker_error)
@@ -151,6 +153,8 @@ class Supervisor:
                 continue
             if ended is not None:
                 self.ended.append(ended)
+                if ended.outcome in (Outcome.VERSION_REFUSED, Outcome.NOT_CREATED):
+                    self._updates.suspect(self._provider.definition())
                 self._backoff.ended(ended)
 
     # Acting
@@ -261,6 +265,11 @@ class Supervisor:
         self._journal.event("", "", "paused", "no new runners until `runnerd resume`")
         self.wake()
 
+    def update(self) -> None:
+        """Pull the tags that are followed, now."""
+        self._updates.now(self._provider.definition())
+        self.wake()
+
     def refresh(self) -> None:
         """Ask GitHub for its lists soon."""
         self._refresh_wanted = True
@@ -283,7 +292,9 @@ class Supervisor:
             since = self._states.since(view, told.state, world.now)
             slots.append(SlotStatus.of(view, told, since, world, wall))
         credentials, versions = self._broker.credentials(), self._versions.status(world)
-        warnings = notices(wall, credentials, versions)
+        definition = self._provider.definition()
+        images = self._updates.status(definition)
+        warnings = notices(wall, credentials, versions, images)
         self._reminder.remind(warnings, world.now)
         self.status = Status(
             daemon=True,
@@ -291,12 +302,13 @@ class Supervisor:
             paused=self._journal.paused(),
             drains=tuple(sorted(self._journal.drains())),
             docker=docker_error,
-            definition=self._provider.definition().error,
+            definition=definition.error,
             gates=tuple(gate for gate in world.gates.values() if gate.until > world.now),
             slots=tuple(slots),
             ghosts=len(world.ghosts),
             credentials=credentials,
             versions=versions,
+            images=images,
             warnings=warnings,
             now=world.now,
             wall=wall,
