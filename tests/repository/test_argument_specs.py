@@ -51,6 +51,17 @@ def mentioned(role: str, text: str) -> set[str]:
     )
 
 
+def descriptions(node: Any) -> list[str]:
+    """All texts of descriptions anywhere in an argument spec."""
+    if isinstance(node, list):
+        return [text for each in node for text in descriptions(each)]
+    if not isinstance(node, dict):
+        return []
+    own = node.get("description") or []
+    texts = [own] if isinstance(own, str) else [text for text in own if isinstance(text, str)]
+    return texts + [text for each in node.values() for text in descriptions(each)]
+
+
 def spec(role: str) -> dict[str, Any]:
     """Options of all entry points of a role, by name."""
     points = yaml.safe_load(sources.text(f"roles/{role}/meta/argument_specs.yml"))["argument_specs"]
@@ -145,3 +156,11 @@ def test_filter_knows_every_option() -> None:
     role = "github_docker_runners"
     known = (*options.POOL_OPTIONS, *options.HOST_OPTIONS, *options.REMOVE_OPTIONS)
     assert {f"{role}_{name}" for name in known} == set(spec(role))
+
+
+@pytest.mark.parametrize("role", sources.roles())
+def test_no_description_is_a_template(role: str) -> None:
+    """Ansible takes the whole of an argument spec for a template, descriptions too, and fails at what it looks up."""
+    texts = descriptions(yaml.safe_load(sources.text(f"roles/{role}/meta/argument_specs.yml")))
+    assert texts
+    assert not [text for text in texts if "{{" in text or "{%" in text]
