@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,8 +65,9 @@ class GitHubBroker:
         credentials: Mapping[str, Mapping[str, str]],
         user_agent: str,
         on_request: Callable[[str, str, int | None, float], None] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """`credentials`: as `settings.load_credentials` returns them."""
+        """`credentials`: as `settings.load_credentials` returns them; `now`: epoch seconds."""
         self._settings = settings
         self._credentials = credentials
         self._options = {
@@ -73,6 +75,7 @@ class GitHubBroker:
             "ca_file": settings.ca_file,
             "user_agent": user_agent,
             "on_request": on_request,
+            "now": now,
         }
         self._clients: dict[tuple[str, str], Client] = {}
         self._groups: dict[tuple[str, str], int] = {}
