@@ -107,7 +107,18 @@ class TestPublic:
         assert run(MODULE, scope="my-org/inside")["visibility"] == "internal"
 
 
+def test_an_archived_repository_is_refused(run: Run, double: Double) -> None:
+    double.admin.scopes({"my-org/old": {"archived": True}})
+    double.admin.credentials({"owner": {"token": TOKEN, "scopes": {"my-org/old": "write"}}})
+    assert run(MODULE, scope="my-org/old", allow_public=True)["msg"] == (
+        f"scope = my-org/old: archived, so it runs no jobs. Do: unarchive it at {double.api_url}/my-org/old/settings"
+    )
+
+
 class TestNotThere:
+    def test_a_persons_account(self, run: Run) -> None:
+        assert "me is a person's account, which has no runners of its own" in run(MODULE, scope="me")["error"]["remedy"]
+
     @pytest.mark.parametrize("scope", ["my-org/nothing", "nobody"])
     def test_not_found(self, run: Run, double: Double, scope: str) -> None:
         found = run(MODULE, scope=scope)
@@ -127,6 +138,12 @@ class TestCredential:
         found = run(MODULE, token="github_pat_stranger")
         assert (found["error"]["status"], found["error"]["kind"]) == (403, "Forbidden")
         assert "Self-hosted runners" in found["error"]["remedy"]
+
+    def test_of_single_sign_on(self, run: Run, double: Double) -> None:
+        double.admin.credentials({"owner": {**CREDENTIALS["owner"], "sso": ["my-org"]}})
+        found = run(MODULE)
+        assert found["error"]["status"] == 403
+        assert found["error"]["remedy"] == "authorize the token for the single sign-on of the organization"
 
     def test_that_may_only_read_passes(self, run: Run) -> None:
         """GitHub does not tell; the module's notes say so."""

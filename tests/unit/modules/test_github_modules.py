@@ -35,6 +35,9 @@ KEYS = {
     "retry_after",
     "transient",
 }
+ISSUED = {"registration-token", "remove-token"}  # by the double, to a runner's maker
+# What the App of the tests may do.
+PERMISSIONS = {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"}
 Calls = Callable[[], list[str]]
 
 
@@ -224,6 +227,109 @@ class TestEnvironment:
         double.admin.fault(status=403, body={"message": f"No {TOKEN} here"})
         found = run(module, token=None, environ={"GITHUB_TOKEN": TOKEN})
         assert found["error"]["message"] == "No ******** here"
+
+
+class TestApp:
+    """A GitHub App instead of a token."""
+
+    @pytest.fixture(autouse=True)
+    def key(self, double: Double) -> str:
+        """Its private key; the App is installed on my-org."""
+        app = {"id": 5, "client_id": "Iv23liForTests", "permissions": PERMISSIONS}
+        double.admin.apps({"my-app": {**app, "installations": {"my-org": {}}}})
+        return double.admin.app_key("my-app")
+
+    @pytest.fixture
+    def run(self, run: Run, double: Double, key: str) -> Run:
+        """As ever, without the usual token; and no word may show the key or a token made with it."""
+
+        def go(name: str, **options: Any) -> Result:
+            found = run(name, **{"token": None, **options})
+            shown = str(found)
+            assert not [line for line in key.splitlines() if line in shown and "-----" not in line]
+            made = [each["secret"] for each in double.admin.issued() if each["kind"] not in ISSUED]
+            assert not [secret for secret in made if secret in shown]
+            return found
+
+        return go
+
+    @pytest.mark.parametrize("scope", ["my-org", "my-org/app"])
+    @pytest.mark.parametrize("name", [{"app_id": 5}, {"client_id": "Iv23liForTests"}])
+    def test_by_id_and_by_client_id(
+        self, run: Run, calls: Calls, key: str, module: str, scope: str, name: dict[str, Any]
+    ) -> None:
+        assert "failed" not in run(module, scope=scope, private_key=key, **name)
+        path = f"/{'repos' if '/' in scope else 'orgs'}/{scope}/installation"
+        assert calls()[0] == f"GET {path}"
+
+    def test_the_installation_may_be_given(self, run: Run, double: Double, calls: Calls, key: str, module: str) -> None:
+        run(module, app_id=5, private_key=key)
+        (number,) = {call.split("/")[3] for call in calls() if "/access_tokens" in call}
+        assert "failed" not in run(module, app_id=5, private_key=key, installation_id=number)
+        assert calls()[0] == f"POST /app/installations/{number}/access_tokens"
+
+    @pytest.mark.parametrize("mangle", [str.strip, lambda key: key.replace("\n", "\\n"), lambda key: f"  {key}\n"])
+    def test_the_key_as_vaults_give_it(self, run: Run, key: str, mangle: Callable[[str], str]) -> None:
+        assert "failed" not in run(MODULES[1], app_id=5, private_key=mangle(key))
+
+    def test_the_key_in_a_file(self, run: Run, key: str, module: str, tmp_path: Path) -> None:
+        (tmp_path / "my-app.pem").write_text(key)
+        assert "failed" not in run(module, app_id=5, private_key_file="~/my-app.pem")
+
+    def test_from_the_environment(self, run: Run, key: str, module: str) -> None:
+        assert "failed" not in run(module, environ={"GITHUB_APP_ID": "5", "GITHUB_APP_PRIVATE_KEY": key})
+
+    def test_in_check_mode_it_only_logs_in(self, run: Run, double: Double, calls: Calls, key: str, module: str) -> None:
+        assert "failed" not in run(module, check=True, app_id=5, private_key=key)
+        assert [call for call in calls() if not call.startswith("GET ") and "/access_tokens" not in call] == []
+        assert not [each for each in double.admin.issued() if each["kind"] in ISSUED]
+
+    def test_not_installed_there(self, run: Run, key: str, module: str) -> None:
+        error = failure(run(module, scope="me/home", app_id=5, private_key=key))
+        assert (error["status"], error["kind"]) == (404, "NotFound")
+        assert "install the App" in error["remedy"]
+
+    def test_a_key_of_another(self, run: Run, double: Double, key: str, module: str) -> None:
+        double.admin.forget_app_keys("my-app")
+        double.admin.app_key("my-app")
+        error = failure(run(module, app_id=5, private_key=key))
+        assert (error["status"], error["kind"]) == (401, "Unauthorized")
+        assert "give a private_key of this very App" in error["remedy"]
+
+    def test_suspended(self, run: Run, double: Double, key: str, module: str) -> None:
+        app = {"id": 5, "permissions": PERMISSIONS, "installations": {"my-org": {"suspended": True}}}
+        double.admin.apps({"my-app": app})
+        found = run(module, app_id=5, private_key=double.admin.app_key("my-app"))
+        assert "lift the suspension" in failure(found)["remedy"]
+
+    def test_without_the_permission(self, run: Run, double: Double, key: str, module: str) -> None:
+        app = {"id": 5, "permissions": {"metadata": "read"}, "installations": {"my-org": {}}}
+        double.admin.apps({"my-app": app})
+        error = failure(run(module, app_id=5, private_key=double.admin.app_key("my-app")))
+        assert error["status"] == 422
+        assert "Self-hosted runners: Read and write" in error["remedy"]
+
+    def test_not_for_an_enterprise(self, run: Run, calls: Calls, key: str, module: str) -> None:
+        found = run(module, scope="enterprises/acme", app_id=5, private_key=key)
+        assert found["msg"].startswith(
+            "scope = enterprises/acme: GitHub Apps cannot manage the runners of an enterprise."
+        )
+        assert calls() == []
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("no key", "no PEM text"),
+            ("my-app.pem", "no PEM text"),
+            ("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----", "a public key"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMIIB", "cut short"),
+            ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----", "encrypted"),
+        ],
+    )
+    def test_what_is_no_key(self, run: Run, calls: Calls, module: str, text: str, why: str) -> None:
+        found = run(module, app_id=5, private_key=text)
+        assert found["msg"].startswith(f"private_key = (hidden): {why}")
+        assert calls() == []
 
 
 class TestLibraries:

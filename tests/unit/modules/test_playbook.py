@@ -26,7 +26,8 @@ MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 def play(folder: Path, tasks: list[dict[str, object]], *words: str, **variables: str) -> str:
     """What ansible-playbook says of these tasks, at its most talkative; it must end well."""
     playbook = folder / "playbook.yml"
-    defaults = {f"group/{COLLECTION}.github": {"token": "{{ token }}", "api_url": "{{ api_url }}", "retries": 0}}
+    credential = {name: f"{{{{ {name} }}}}" for name in variables}
+    defaults = {f"group/{COLLECTION}.github": {"retries": 0, **credential}}
     plays = [{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
     playbook.write_text(yaml.safe_dump(plays, sort_keys=False))
     (folder / "variables.yml").write_text(yaml.safe_dump(variables))
@@ -61,9 +62,17 @@ def module(name: str, **options: object) -> dict[str, object]:
     return {f"{COLLECTION}.{name}": {"scope": "my-org", **options}}
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_one_credential_for_all_and_no_word_of_it(double: Double, tmp_path: Path, check: bool) -> None:
-    tasks = [
+@pytest.mark.parametrize("app", [True, False])
+def test_one_credential_for_all_and_no_word_of_it(double: Double, tmp_path: Path, app: bool) -> None:
+    """An App's in earnest; a token in check mode. At the end, an option of a task beats the default of the group."""
+    credential, another, status, secrets = {"token": TOKEN}, {"token": "ghp_another"}, 401, [TOKEN, "ghp_another"]
+    if app:
+        permissions = {"organization_self_hosted_runners": "write", "metadata": "read"}
+        double.admin.apps({"my-app": {"id": 5, "permissions": permissions, "installations": {"my-org": {}}}})
+        key = double.admin.app_key("my-app")
+        credential, another, status = {"app_id": "5", "private_key": key}, {"installation_id": "999"}, 404
+        secrets = [line for line in key.splitlines() if "-----" not in line]
+    tasks: list[dict[str, object]] = [
         {"register": "checked", **module("gha_runner_scope")},
         {"register": "version", **module("gha_runner_version_info", architecture="x64")},
         {"register": "made", "no_log": True, **module("github_registration_token")},
@@ -72,22 +81,22 @@ def test_one_credential_for_all_and_no_word_of_it(double: Double, tmp_path: Path
                 "that": [
                     "checked.group_id == 1",
                     "version.newest.sha256 | length == 64",
-                    f"made.token is {'none' if check else 'string'}",
+                    f"made.token is {'string' if app else 'none'}",
                     "made.url == checked.url",
                 ]
             }
         },
-        # An option of the task beats the default of the group.
-        {"register": "refused", "ignore_errors": True, **module("gha_runner_scope", token="ghp_another")},
-        {"ansible.builtin.assert": {"that": ["refused is failed", "refused.error.status == 401"]}},
+        {"register": "refused", "ignore_errors": True, **module("gha_runner_scope", **another)},
+        {"ansible.builtin.assert": {"that": ["refused is failed", f"refused.error.status == {status}"]}},
         {"ignore_errors": True, **module("gha_runner_scope", scope="nobody")},
     ]
-    said = play(tmp_path, tasks, *(["--check"] if check else []), token=TOKEN, api_url=double.api_url)
-    assert f'"token": "{MASK}"' in said  # it was said which options there were
-    assert f"Could not look at nobody: 404 Not Found: Not Found ({double.api_url}/orgs/nobody, request id " in said
+    said = play(tmp_path, tasks, *([] if app else ["--check"]), api_url=double.api_url, **credential)
+    assert f'"{"private_key" if app else "token"}": "{MASK}"' in said  # it was said which options there were
+    what = "find the installation of the GitHub App 5 for nobody" if app else "look at nobody"
+    assert f"Could not {what}: 404 Not Found: Not Found ({double.api_url}/orgs/nobody" in said
     issued = [each["secret"] for each in double.admin.issued()]
-    assert len(issued) == (0 if check else 1)
-    for secret in [TOKEN, "ghp_another", *issued]:
-        assert secret not in said
-    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "variables.yml"]
-    assert not [path for path in kept if any(secret.encode() in path.read_bytes() for secret in [TOKEN, *issued])]
+    assert bool(issued) is app
+    assert not [secret for secret in [*secrets, *issued] if secret in said]
+    ours = {"playbook.yml", "variables.yml"}
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name not in ours]
+    assert not [secret for secret in [*secrets, *issued] if any(secret.encode() in content for content in kept)]
