@@ -14,7 +14,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,9 @@ class Engine:
 class Simulation:
     """A host with its runnerd, and GitHub."""
 
-    def __init__(self, folder: Path, double: Double, token: str, version: str, slots: int = 3) -> None:
+    def __init__(
+        self, folder: Path, double: Double, credential: Mapping[str, str], version: str, slots: int = 3
+    ) -> None:
         self.double = double
         self.clock = SimClock(double)
         self.names = [f"runner-{number}" for number in range(1, slots + 1)]
@@ -303,15 +305,14 @@ class Simulation:
         self.begun = self.clock.wall()
         self.short_of_runners = 0.0  # simulated seconds in which not all were online
         self.longest = 0.0
-        self.start(token)
+        self.start(credential)
 
-    def start(self, token: str) -> None:
+    def start(self, credential: Mapping[str, str]) -> None:
         """runnerd starts with this credential, on the journal that is there."""
         self.journal = Journal(self.folder / "state", self.clock, "machine")
         settings = load_settings(self.file)
         object.__setattr__(settings.github, "api_url", self.double.api_url)  # the file may say https only
-        forms = {"default": {"token": token}}
-        self.broker = GitHubBroker(settings.github, forms, "simulation", now=self.clock.wall)
+        self.broker = GitHubBroker(settings.github, {"default": credential}, "simulation", now=self.clock.wall)
         self.executor = ThreadPoolExecutor(8)
         self.supervisor = Supervisor(
             self.file,
@@ -324,12 +325,12 @@ class Simulation:
             self.engine.workers,
         )
 
-    def restart(self, token: str) -> None:
+    def restart(self, credential: Mapping[str, str]) -> None:
         """As systemd does for a new credential: runnerd ends after the effect in hand, and starts anew."""
         self.executor.shutdown(wait=True, cancel_futures=True)
         self.supervisor.observer.listener.follow([])
         self.journal.close()
-        self.start(token)
+        self.start(credential)
 
     @property
     def day(self) -> float:
@@ -345,7 +346,12 @@ class Simulation:
         begun, deadline = self.clock.now(), time.monotonic() + PATIENCE
         while True:
             self.supervisor.round()
-            time.sleep(0.02)
+            time.sleep(0.002)
+            while (
+                any(not flight.done() for flight in list(self.supervisor._flights.values()))
+                and time.monotonic() < deadline
+            ):
+                time.sleep(0.002)
             self.supervisor.round()
             if self._settled():
                 break

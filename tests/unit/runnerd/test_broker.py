@@ -111,3 +111,55 @@ def test_until_when_a_version_is_taken(double: Double) -> None:
     assert broker.version_end("my-org", "default", "2.336.0") is None
     old = broker.version_end("my-org", "default", "2.335.0")
     assert old is not None
+
+
+APP = {
+    "homelab": {
+        "id": 4711,
+        "permissions": {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"},
+        "installations": {"my-org": {}, "me": {}},
+    },
+    "reader": {"id": 815, "permissions": {"organization_self_hosted_runners": "read"}, "installations": {"my-org": {}}},
+}
+
+
+def app(double: Double, slug: str = "homelab") -> dict[str, str]:
+    double.admin.apps(APP)
+    return {"app_id": str(APP[slug]["id"]), "private_key": double.admin.app_key(slug)}
+
+
+def test_an_app_is_tried_and_has_a_token_of_its_own_for_each_scope(double: Double) -> None:
+    form = app(double)
+    assert try_credentials(settings_for(double, pool(), pool("me/home", name="home")), {"default": form}) == []
+    broker = broker_of(double, {"default": form})
+    minted = [broker.mint(pool(), "r-1"), broker.mint(pool("me/home", name="home"), "r-2")]
+    assert [
+        broker.delete(scope, "default", m.runner_id) for scope, m in zip(("my-org", "me/home"), minted, strict=True)
+    ]
+    (told,) = broker.credentials()
+    assert (told.kind, told.expires_at) == ("GitHub App", None), "its tokens of an hour are nobody's concern"
+    assert told.budget is not None
+
+
+@pytest.mark.parametrize(
+    ("slug", "a_pool", "words"),
+    [
+        ("reader", pool(), "permission"),
+        ("homelab", pool("other-org"), "install the App there"),
+        ("homelab", pool("enterprises/acme"), "classic token"),
+    ],
+)
+def test_an_app_that_may_not_is_refused_with_a_remedy(double: Double, slug: str, a_pool: Pool, words: str) -> None:
+    form = app(double, slug)
+    (line,) = try_credentials(settings_for(double, a_pool), {"default": form})
+    assert "GitHub refuses it" in line
+    assert words in line.partition("Do: ")[2]
+    assert form["private_key"].splitlines()[1] not in line
+
+
+def test_a_key_that_was_deleted_is_refused(double: Double) -> None:
+    form = app(double)
+    double.admin.forget_app_keys("homelab")
+    (line,) = try_credentials(settings_for(double, pool()), {"default": form})
+    assert "401" in line
+    assert "private_key" in line

@@ -56,6 +56,10 @@ class Updates:
         self._busy: set[str] = set()
         self._aligned: dict[str, frozenset[str]] = {}  # tag -> what the file had for it when both were compared
         self._clean_at = self._suspect_at = float("-inf")
+        self._pulls: dict[str, Done] = {}  # tag -> how it went so far; as in the journal
+        self._known = frozenset(
+            json.loads(journal.note("images") or "[]")
+        )  # that the file has named; as in the journal
 
     def chores(self, definition: Definition) -> Iterator[Chore]:
         """What is due now."""
@@ -133,11 +137,13 @@ class Updates:
 
     def _left_behind(self, definition: Definition) -> set[str]:
         """Images that the Compose file has named once and names no more; what it names now is remembered."""
-        known = set(json.loads(self._journal.note("images") or "[]"))
-        if not definition.images <= known:
-            known |= definition.images
-            self._journal.write_note("images", json.dumps(sorted(known)))
-        return known - definition.images
+        if not definition.images <= self._known:
+            self._know(self._known | definition.images)
+        return set(self._known - definition.images)
+
+    def _know(self, images: frozenset[str]) -> None:
+        self._known = images
+        self._journal.write_note("images", json.dumps(sorted(images)))
 
     def _clean(self, definition: Definition) -> None:
         self._clean_at = self._clock.now() + CLEAN_EVERY
@@ -149,12 +155,14 @@ class Updates:
                     self._journal.event("", "", "image", f"{reference} was in use no more, and is removed")
             except ImageError as exc:
                 log.warning("%s: %s", reference, exc)
-        known = set(json.loads(self._journal.note("images") or "[]"))
-        self._journal.write_note("images", json.dumps(sorted(known - gone)))
+        self._know(self._known - gone)
 
     def _done(self, tag: str) -> Done:
-        told = self._journal.note(f"image {tag}")
-        return Done(**json.loads(told)) if told else NEVER
+        if tag not in self._pulls:
+            told = self._journal.note(f"image {tag}")
+            self._pulls[tag] = Done(**json.loads(told)) if told else NEVER
+        return self._pulls[tag]
 
     def _remember(self, tag: str, done: Done) -> None:
+        self._pulls[tag] = done
         self._journal.write_note(f"image {tag}", json.dumps(asdict(done)))
