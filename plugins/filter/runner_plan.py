@@ -33,7 +33,10 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options i
     pools_of,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.pool import judge_pool
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.question import api_url_of, question_of
 
+#: Where the role runnerd puts the authorities.
+CA_FILE = "/etc/runnerd/ca.pem"
 #: What runnerd is told of a pool.
 TOLD = ("name", "scope", "group", "labels", "work_folder", "credential", "name_prefix", "slots")
 
@@ -68,12 +71,14 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
     Args:
         variables: The role's variables by full name, defaults included; unknown ones are looked at for misspellings.
         host: ``name``, ``groups``, ``inventory`` (its folder, or None), and facts: ``distribution``, ``version``,
-            ``architecture``, ``service_mgr``, ``uid``, ``processors``, ``memory_mb``.
+            ``architecture``, ``service_mgr``, ``uid``, ``processors``, ``memory_mb``; ``ca`` (the content of
+            the file ``ca_file``).
 
     Returns:
         ``problems`` (lines ``variable = value: why. Do: …``; the rest may be used only if there are none), ``pools``,
         ``slots`` (names, in order), ``settings`` (what runnerd is told), ``directory``, ``user``, ``uid``, ``gid``,
-        ``online_timeout`` and ``drain_timeout`` (seconds).
+        ``online_timeout`` and ``drain_timeout`` (seconds), ``ca_file`` (on the control node; may be empty) and
+        ``questions`` (to GitHub, each once: ``key``, ``scope``, ``credential``, which is a name).
     """
     problems: list[str] = []
     own = Check({name.removeprefix(PREFIX): value for name, value in variables.items()}, problems)
@@ -92,6 +97,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
     host = {**host, "directory": own.values.get("directory")}
     credentials = credential_names(variables)
     slots: dict[str, str] = {}
+    questions: dict[str, dict[str, str]] = {}
     for name, check in pools_of(variables, problems):
         pool = {**judge_pool(check, name, api_url, host), "credential": credentials.get(name, "")}
         for slot in pool["slots"]:
@@ -100,10 +106,12 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
                 break
             slots[slot] = name
         pools.append(pool)
+        if question := question_of(check, api_url_of(own)):
+            questions.setdefault(question["key"], {**question, "credential": pool["credential"]})
 
-    machine = host_options(own)
+    machine = host_options(own, str(host.get("ca") or ""))
     settings = {
-        "github": {"api_url": api_url or "", "ca_file": machine["ca_file"], "timeout": 30},
+        "github": {"api_url": api_url or "", "ca_file": CA_FILE if machine["ca_file"] else None, "timeout": 30},
         "compose": {
             "project": "github-runners",
             "file": f"{machine['directory']}/docker-compose.yml",
@@ -119,6 +127,8 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         "settings": settings,
         **{key: machine[key] for key in ("directory", "user", "uid", "gid", "online_timeout")},
         "drain_timeout": machine["limits"]["drain"],
+        "ca_file": machine["ca_file"],
+        "questions": list(questions.values()),
     }
     return {"problems": hidden(problems, variables), **plan}
 

@@ -70,7 +70,7 @@ def _is_set(check: Check, option: str) -> bool:
     return check.values.get(option) not in (None, "")
 
 
-def _form(check: Check) -> dict[str, str]:
+def form_of(check: Check) -> dict[str, str]:
     """A pool's credential as runnerd's credentials file has it. Secret."""
     if not any(_is_set(check, option) for option in APP_OPTIONS):
         return {"token": str(check.values.get("token"))}
@@ -79,13 +79,13 @@ def _form(check: Check) -> dict[str, str]:
 
 def _forms(variables: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Every pool's credential, by the pool's name."""
-    return {name: _form(check) for name, check in pools_of(variables, [])}
+    return {name: form_of(check) for name, check in pools_of(variables, [])}
 
 
 def credential_names(variables: Mapping[str, Any]) -> dict[str, str]:
     """The name of every pool's credential: equal ones are one, and that of the flat variables is called ``default``."""
     ((_default, flat),) = pools_of({**variables, f"{PREFIX}pools": []}, [])
-    names = {json.dumps(_form(flat)): "default"}
+    names = {json.dumps(form_of(flat)): "default"}
     return {pool: names.setdefault(json.dumps(form), f"pool-{pool}") for pool, form in _forms(variables).items()}
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,11 +61,29 @@ def limit(check: Check, name: str) -> int:
     return check.integer(f"{name}_timeout", least, example, unit="seconds" if least else "seconds; 0 for none")
 
 
-def host_options(check: Check) -> dict[str, Any]:
-    """The options that are the same for every pool, each made what it stands for."""
-    ca_file = check.values.get("ca_file")
-    if ca_file:
-        ca_file = check.path("ca_file", "write the path of a PEM file on the runner host, such as /etc/ssl/my-ca.pem")
+def authorities(check: Check, content: str) -> str:
+    """The file on the control node that holds the authorities to trust; empty for none. `content` is the file's."""
+    path = check.values.get("ca_file")
+    if not path:
+        return ""
+    remedy = "name a file of PEM certificates on the control node, such as {{ inventory_dir }}/my-ca.pem"
+    if not isinstance(path, str) or not path.startswith("/"):
+        check.wrong("ca_file", "not an absolute path", remedy)
+    elif not content:
+        check.wrong("ca_file", "there is no such file on the control node, or it is empty", remedy)
+    elif "PRIVATE KEY" in content:
+        check.wrong("ca_file", "a private key is in it, and everybody on the host could read it", "take the key out")
+    else:
+        blocks = re.findall(r"^-----BEGIN CERTIFICATE-----[ -~\s]*?^-----END CERTIFICATE-----$", content, re.MULTILINE)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(blocks))
+        except (ssl.SSLError, ValueError):  # of no block at all, too
+            check.wrong("ca_file", "no certificates are in it", remedy)
+    return str(path)
+
+
+def host_options(check: Check, ca: str) -> dict[str, Any]:
+    """The options that are the same for every pool, each made what it stands for. `ca`: what is in `ca_file`."""
     address = check.values.get("metrics_address")
     try:
         ipaddress.ip_address(address if isinstance(address, str) else "")
@@ -71,7 +91,7 @@ def host_options(check: Check) -> dict[str, Any]:
         check.wrong("metrics_address", "not an IP address", "write 127.0.0.1, or the address to listen on")
     return {
         **owned(check),
-        "ca_file": ca_file or None,
+        "ca_file": authorities(check, ca),
         "metrics": {
             "address": address,
             "port": check.integer("metrics_port", 0, 9252, maximum=65535, unit="0 for no metrics"),

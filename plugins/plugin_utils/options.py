@@ -35,11 +35,13 @@ POOL_OPTIONS = (
     "action_archives",
     "gpus",
     "allow_sudo",
+    "allow_public",
 )
 HOST_OPTIONS = (
     "pools",
     "api_url",
     "ca_file",
+    "check_github",
     "directory",
     "user",
     "uid",

@@ -36,7 +36,7 @@ def shared(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A blank host, and a user with an empty folder and the installed collection. Nothing is deployed yet."""
     image = lab.push_runner("1")
     host = lab.host("gh-runner-01")
-    project = Project(tmp_path_factory.mktemp("user"))
+    project = Project(tmp_path_factory.mktemp("user"), proxy=lab.proxy_url)
     project.install(artifact)
     project.init()
     project.write_inventory(GROUP, {"gh-runner-01": host.connection()})

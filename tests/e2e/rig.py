@@ -37,21 +37,23 @@ class Rig:
         self.image = image
         self.github: GitHub = lab.github
         self.token = f"ghp_{secrets.token_hex(18)}"
-        self.github.credentials({"test": {"token": self.token, "scopes": {SCOPE: "write", f"{SCOPE}/*": "write"}}})
+        self.credentials = {"test": {"token": self.token, "scopes": {SCOPE: "write", f"{SCOPE}/*": "write"}}}
+        self.github.credentials(self.credentials)
         # GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
         self.github.settings(lease_life=5)
         self._base: dict[str, Any] = {
             "github_docker_runners_scope": SCOPE,
             "github_docker_runners_token": self.token,
             "github_docker_runners_api_url": lab.api_url,
-            "github_docker_runners_ca_file": "/etc/ssl/certs/ca-certificates.crt",
+            "github_docker_runners_ca_file": str(lab.authority.path),
             "github_docker_runners_image": image.reference,
             "github_docker_runners_count": COUNT,
             "github_docker_runners_drain_timeout": 600,
             "github_docker_runners_shutdown_timeout": 30,
             "github_docker_runners_stop_grace_period": 5,
         }
-        self._now: dict[str, Any] = {}
+        self._now: dict[str, Any] = {}  # what the host is deployed with
+        self._written: set[str] = set()
         self.last: Result | None = None
 
     # The user
@@ -64,13 +66,19 @@ class Rig:
         return result
 
     def try_deploy(self, *options: str, **changes: Any) -> Result:
-        """The same, whether it ends well or not."""
-        wanted = self._base | {f"github_docker_runners_{name}": value for name, value in changes.items()}
-        dropped = dict.fromkeys(self._now.keys() - wanted.keys())
-        self.project.set_variables(GROUP, **wanted, **dropped)
-        self._now = wanted
+        """The same, whether it ends well or not. One that ends with an error may have changed the host all the same."""
+        wanted = self.write(**changes)
         self.last = self.project.playbook("deploy", *options)
+        self._now = wanted if self.last.changed or not self.last.rc else self._now
         return self.last
+
+    def write(self, **changes: Any) -> dict[str, Any]:
+        """Write the base's variables with `changes`, and run nothing; all that are written now, by full name."""
+        wanted = self._base | {f"github_docker_runners_{name}": value for name, value in changes.items()}
+        dropped = dict.fromkeys(self._written - wanted.keys())
+        self.project.set_variables(GROUP, **wanted, **dropped)
+        self._written = set(wanted)
+        return wanted
 
     def leave(self, playbook: str, *options: str) -> Result:
         """Run `drain` or `remove`, whether it ends well or not. The next `base` deploys again."""

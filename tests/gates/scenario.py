@@ -45,6 +45,9 @@ def up(name: str) -> None:
         f"{ROLE}_api_url": lab.api_url,
         f"{ROLE}_image": image.reference,
         f"{ROLE}_count": COUNT,
+        # This machine reaches the double under its name by the lab's proxy only, whose port is known too late to be in
+        # Molecule's settings. The end-to-end tests ask.
+        f"{ROLE}_check_github": False,
     }
     folder = inventory(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the token is in it

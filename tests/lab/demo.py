@@ -149,7 +149,7 @@ class Demo:
     def __init__(self, lab: Lab, story: Story) -> None:
         self.lab = lab
         self.story = story
-        self.project = Project(lab.folder / "user", lambda line: story.say(f"| {line}") if line else None)
+        self.project: Project
         self.host: Host
         self.github: GitHub
 
@@ -232,11 +232,14 @@ def run(narrate: Narrate = print) -> None:
 
 
 def _tell(demo: Demo) -> None:
-    lab, story, project = demo.lab, demo.story, demo.project
+    lab, story = demo.lab, demo.story
 
     story.step("GitHub, a registry and a new server: one network, nothing but loopback ports outside")
     lab.up()
     demo.github = lab.github
+    demo.project = project = Project(
+        lab.folder / "user", lambda line: story.say(f"| {line}") if line else None, proxy=lab.proxy_url
+    )
     token = f"ghp_{secrets.token_hex(18)}"
     demo.github.credentials({"demo": {"token": token, "scopes": {SCOPE: "write"}}})
     image = lab.push_runner()
@@ -260,6 +263,7 @@ def _tell(demo: Demo) -> None:
         f"{ROLE}_count": 3,
         f"{ROLE}_token": token,
         f"{ROLE}_api_url": lab.api_url,
+        f"{ROLE}_ca_file": str(lab.authority.path),
         f"{ROLE}_image": image.reference,
     }
     project.set_variables(GROUP, **variables)
@@ -359,6 +363,7 @@ def _what_next(demo: Demo) -> None:
         f"cd {shlex.quote(str(demo.project.folder))}",
         f"export HOME={shlex.quote(str(demo.project.home))}",
         f'export PATH={shlex.quote(str(TOOLS))}:"$PATH"',
+        f"export https_proxy={shlex.quote(lab.proxy_url)}",
         'exec "${@:-${SHELL:-/bin/sh}}"',
     )
     demo.story.say(f"""

@@ -26,7 +26,7 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from tests.lab import engine
+from tests.lab import engine, proxy
 from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
 from tests.lab.github import GitHub
 from tests.lab.host import Host, options, published
@@ -88,9 +88,10 @@ class Lab:
     # -- what is in it ------------------------------------------------------------------------------------------------
 
     def up(self) -> Lab:
-        """Start the GitHub double and the registry, unless they run."""
+        """Start the GitHub double, the registry and the proxy, unless they run."""
         self._server("github", GITHUB_NAME, self.images.github(), ["443/tcp", "8080/tcp"], GITHUB_COMMAND)
         self._server("registry", REGISTRY_NAME, self.images.registry(), ["443/tcp"])
+        self._proxy()
         self.github.wait_ready()
         return self
 
@@ -114,6 +115,11 @@ class Lab:
     def local_api_url(self) -> str:
         """GitHub's API, as this machine reaches it; trust `authority.path`."""
         return f"https://localhost:{published(self.container('github'), '443/tcp')}"
+
+    @property
+    def proxy_url(self) -> str:
+        """The way to `api_url` from this machine, for who takes a proxy; trust `authority.path`."""
+        return f"http://127.0.0.1:{published(self.container('proxy'), f'{proxy.PORT}/tcp')}"
 
     def push_runner(self, tag: str = "1", *, layout: str = "official", revision: str = "", **args: str) -> RunnerImage:
         """Put a runner image into the registry.
@@ -178,7 +184,7 @@ class Lab:
         """Names of the hosts that are there."""
         found = self.client.containers.list(all=True, filters={"label": [f"{LAB_LABEL}={self.prefix}"]})
         names = {str(one.name).removeprefix(f"{self.prefix}-") for one in found}
-        return sorted(names - {"github", "registry"})
+        return sorted(names - {"github", "registry", "proxy"})
 
     def container(self, name: str) -> Container:
         """One of the lab's containers.
@@ -269,6 +275,16 @@ class Lab:
         files = {"server.pem": File(certificate), "server.key": File(key, 0o600)}
         place = [("/", {f"{INSIDE[1:]}/{path}": file for path, file in files.items()}, 0)]
         self._start(name, image, alias, ports, place, command=command)
+
+    def _proxy(self) -> None:
+        """Start the way in for clients that need the servers' own names, unless it runs."""
+        try:
+            self.container("proxy").start()
+        except docker.errors.NotFound:
+            program = {f"{INSIDE[1:]}/proxy.py": File(Path(proxy.__file__).read_bytes())}
+            command = ["python3", f"{INSIDE}/proxy.py"]
+            image = self.images.github()  # it has a Python
+            self._start("proxy", image, "proxy", [f"{proxy.PORT}/tcp"], [("/", program, 0)], entrypoint=command)
 
     def _start(
         self,

@@ -31,16 +31,20 @@ _RECAP = re.compile(r"^(\S+)\s*: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def user_environment(environ: Mapping[str, str], home: Path, tools: Path = TOOLS) -> dict[str, str]:
+def user_environment(environ: Mapping[str, str], home: Path, tools: Path = TOOLS, proxy: str = "") -> dict[str, str]:
     """A user's variables: the machine's own, but a home of one's own and nothing that steers Ansible or Python.
 
     Args:
         environ: the variables to start from. Those that say how this machine reaches the world are kept.
         home: the user's home.
         tools: the folder of `ansible-playbook` and its like.
+        proxy: the URL of the proxy by which this user reaches the world, instead of the machine's own ways.
     """
     steering = ("ANSIBLE_", "GITHUB_", "MOLECULE_", "PYTEST_", "VIRTUAL_ENV", "PYTHON")
     kept = {name: value for name, value in environ.items() if not name.startswith(steering)}
+    if proxy:
+        kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
+        kept["https_proxy"] = proxy
     return {
         **kept,
         "HOME": str(home),
@@ -114,14 +118,16 @@ class Project:
     Args:
         folder: the place for both: `<folder>/project` (the user's files) and `<folder>/home`.
         narrate: is told each line that a command prints, when a command is asked to be loud.
+        proxy: as for `user_environment`. A lab's servers are under their own names behind the lab's proxy only.
     """
 
-    def __init__(self, folder: Path, narrate: Narrate = print) -> None:
+    def __init__(self, folder: Path, narrate: Narrate = print, proxy: str = "") -> None:
         self.folder = folder / "project"
         self.home = folder / "home"
         for place in (self.folder, self.home):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._narrate = narrate
+        self._proxy = proxy
 
     def run(self, *command: str, loud: bool = False, timeout: float = 1800) -> Result:
         """Type a command in the user's folder. Whether it went well is for the caller to judge.
@@ -134,7 +140,7 @@ class Project:
         with subprocess.Popen(
             list(command),
             cwd=self.folder,
-            env=user_environment(os.environ, self.home),
+            env=user_environment(os.environ, self.home, proxy=self._proxy),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -99,8 +99,10 @@ def test_the_network_knows_names_and_the_hosts_trust_them(lab: Lab) -> None:
         assert host.exec("curl", "--silent", "--show-error", "--write-out", "%{http_code}", url).stdout[-3:].isdigit()
     # The address that nested containers ask is one that they can reach; Docker's own, 127.0.0.11, is not.
     assert "nameserver 169.254.53.53" in host.read("/etc/resolv.conf")
-    answer = requests.get(f"{lab.local_api_url}/rate_limit", verify=str(lab.authority.path), timeout=30)
-    assert answer.headers["Server"] == "github.com"
+    ways: list[tuple[str, dict[str, str]]] = [(lab.local_api_url, {}), (lab.api_url, {"https": lab.proxy_url})]
+    for url, proxies in ways:
+        answer = requests.get(f"{url}/rate_limit", verify=str(lab.authority.path), proxies=proxies, timeout=30)
+        assert answer.headers["Server"] == "github.com"
 
 
 def test_an_image_is_pushed_once_and_again(lab: Lab) -> None:

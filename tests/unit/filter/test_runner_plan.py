@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,7 +255,10 @@ def test_a_flat_token_that_no_pool_uses_stays_here() -> None:
         ({"directory": "runners"}, f"{PREFIX}directory = runners: not a plain absolute path"),
         ({"directory": "/opt/../etc"}, f"{PREFIX}directory = /opt/../etc: not a plain absolute path"),
         ({"directory": "/home/me/runners"}, f"{PREFIX}directory = /home/me/runners: the daemon runs without access"),
-        ({"ca_file": "/root/ca.pem"}, f"{PREFIX}ca_file = /root/ca.pem: the daemon runs without access"),
+        ({"ca_file": "my-ca.pem"}, f"{PREFIX}ca_file = my-ca.pem: not an absolute path. Do: name a file of PEM"),
+        ({"ca_file": ["/a"]}, f'{PREFIX}ca_file = ["/a"]: not an absolute path'),
+        ({"ca_file": "/my-ca.pem"}, f"{PREFIX}ca_file = /my-ca.pem: there is no such file on the control node"),
+        ({"allow_public": "perhaps"}, f"{PREFIX}allow_public = perhaps: not true or false"),
         ({"user": "root"}, f"{PREFIX}user = root: not a name for this user"),
         ({"uid": 0}, f"{PREFIX}uid = 0: not a whole number from 1"),
         ({"metrics_address": "localhost"}, f"{PREFIX}metrics_address = localhost: not an IP address"),
@@ -321,6 +325,23 @@ def test_a_token_in_a_wrong_place_is_not_shown() -> None:
     assert len(lines) == 3
     assert TOKEN not in "\n".join(lines)
     assert "dddd" not in "\n".join(lines)
+
+
+def test_authorities_of_ones_own_go_to_the_host() -> None:
+    authority = trustme.CA()
+    certificate, key = authority.cert_pem.bytes().decode(), authority.private_key_pem.bytes().decode()
+    own = variables(ca_file="/my/ca.pem")
+    plan = runner_plan(own, {**HOST, "ca": f"# Autorité\n{certificate}\n{certificate}"})
+    assert plan["problems"] == []
+    assert (plan["ca_file"], plan["settings"]["github"]["ca_file"]) == ("/my/ca.pem", "/etc/runnerd/ca.pem")
+    for content, why in [
+        ("hello", "no certificates are in it"),
+        (certificate.replace("A", "!"), "no certificates are in it"),
+        (certificate.replace("\n", "é\n"), "no certificates are in it"),
+        (certificate + key, "a private key is in it, and everybody on the host could read it"),
+    ]:
+        (line,) = runner_plan(own, {**HOST, "ca": content})["problems"]
+        assert line.startswith(f"{PREFIX}ca_file = /my/ca.pem: {why}. Do: "), line
 
 
 def test_every_option_is_known_here_and_documented() -> None:

@@ -46,6 +46,15 @@ def test_a_user_has_a_home_and_nothing_that_steers_ansible() -> None:
     }
 
 
+def test_a_users_proxy_is_the_only_one() -> None:
+    machine = {"http_proxy": "http://old:1", "HTTPS_PROXY": "http://old:1", "no_proxy": "*", "A_PROXY_OF": "x"}
+    made = user_environment(machine, Path("/user/home"), Path("/venv/bin"), proxy="http://127.0.0.1:20001")
+    assert {name: value for name, value in made.items() if "proxy" in name.lower()} == {
+        "https_proxy": "http://127.0.0.1:20001",
+        "A_PROXY_OF": "x",
+    }
+
+
 def test_the_recap_is_read_with_colour_and_without() -> None:
     assert recaps(OUTPUT) == {"runner-01": Recap(31, 2, 0, 0), "10.0.0.7": Recap(1, 0, 1, 1)}
     assert recaps("nothing was played") == {}
