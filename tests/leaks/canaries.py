@@ -5,7 +5,7 @@
 """Secrets, and the texts by which they are found, whatever was done to them on the way.
 
 A secret is cut into pieces first. So a part of it is found as well as the whole, and so is a text that was broken into
-lines. Each piece is looked for as it is and encoded, up to twice: a JIT configuration alone is base64 of base64.
+lines. Each piece is looked for as it is and encoded, once or twice over.
 """
 
 from __future__ import annotations
@@ -26,10 +26,17 @@ AT_AN_END = 2
 
 @dataclass(frozen=True)
 class Canary:
-    """A secret with a name for the report. One of several lines (a PEM key) is looked for line by line."""
+    """A secret to look for.
+
+    Attributes:
+        name: for the report.
+        secret: one of several lines (a PEM key) is looked for line by line.
+        times: how many times over it may have been encoded.
+    """
 
     name: str
     secret: str = field(repr=False)
+    times: int = 2
 
 
 def _base64(piece: bytes) -> list[bytes]:
@@ -87,16 +94,18 @@ def pieces(secret: str) -> list[str]:
     return found
 
 
-def forms(piece: str) -> dict[bytes, str]:
-    """Every text in which a piece may hide, and the name of that form: encoded not at all, once or twice."""
+def forms(piece: str, times: int = 2) -> dict[bytes, str]:
+    """Every text in which a piece may hide when it was encoded up to so many times, and the name of that form."""
     found = {piece.encode(): "plain"}
-    for once, encode in ENCODINGS.items():
-        for text in encode(piece.encode()):
-            found.setdefault(text, once)
-    for text, once in list(found.items())[1:]:
-        for again, encode in ENCODINGS.items():
-            for twice in encode(text):
-                found.setdefault(twice, f"{once}, {again}")
+    latest = dict(found)
+    for _each in range(times):
+        fresh: dict[bytes, str] = {}
+        for text, before in latest.items():
+            for name, encode in ENCODINGS.items():
+                for form in encode(text):
+                    fresh.setdefault(form, name if before == "plain" else f"{before}, {name}")
+        latest = {form: name for form, name in fresh.items() if form not in found}
+        found |= latest
     return found
 
 
@@ -121,7 +130,7 @@ def needles(canaries: Iterable[Canary]) -> dict[bytes, Needle]:
             raise ValueError(f"two canaries are called {canary.name}")
         names.add(canary.name)
         for piece in pieces(canary.secret):
-            for text, form in forms(piece).items():
+            for text, form in forms(piece, canary.times).items():
                 found.setdefault(text, Needle(canary.name, form))
     return found
 
@@ -134,7 +143,7 @@ def issued(handed_out: Iterable[Mapping[str, Any]]) -> list[Canary]:
     found = []
     for number, one in enumerate(handed_out, 1):
         if one["kind"] == "jit":
-            found.append(Canary(runner_key(one["name"]), private_key(one["secret"])))
+            found.append(Canary(runner_key(one["name"]), private_key(one["secret"]), times=1))
         else:
             found.append(Canary(f"{one['kind']} token {number}", one["secret"]))
     return found

@@ -32,8 +32,11 @@ from dataclasses import dataclass
 
 #: grep reads about 100 MB/s; more of them at once than a small machine has processors help nobody.
 WORKERS = min(4, os.cpu_count() or 1)
-#: Files that one grep is given: few enough for a command line, many enough that learning the needles does not count.
-BATCH = 1500
+#: How much of a command line the paths for one grep may take. It is half of what Linux allows, and so much that
+#: learning the needles anew each time hardly counts.
+PATHS = 1 << 20
+#: How many bytes of other texts are kept until they are searched.
+TEXTS = 64 << 20
 #: File systems of the kernel's own, in which nobody stores anything.
 KERNEL = set(
     "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs mqueue nsfs proc"
@@ -90,16 +93,17 @@ def tree(root: str, seen: set[tuple[int, int]] | None = None) -> Iterator[Source
             with os.scandir(folder) as entries:
                 for entry in entries:
                     about = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(about.st_mode):
-                        if about.st_dev == device and (about.st_dev, about.st_ino) not in seen:
-                            seen.add((about.st_dev, about.st_ino))
-                            waiting.append(entry.path)
-                    elif stat.S_ISLNK(about.st_mode):
-                        names.append(os.readlink(entry.path))
-                    elif stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in seen:
-                        seen.add((about.st_dev, about.st_ino))
-                        yield from file(entry.path)
                     names.append(entry.path)
+                    if stat.S_ISLNK(about.st_mode):
+                        names.append(os.readlink(entry.path))
+                    identity = (about.st_dev, about.st_ino)
+                    if about.st_dev != device or identity in seen:
+                        continue
+                    seen.add(identity)
+                    if stat.S_ISDIR(about.st_mode):
+                        waiting.append(entry.path)
+                    elif stat.S_ISREG(about.st_mode):
+                        yield from file(entry.path)
         except FileNotFoundError:
             pass  # so has this
         except OSError as error:
@@ -208,7 +212,7 @@ def all_files() -> Iterator[Source]:
             continue  # it has ended
         for device, root, place, options in found:
             upper = re.search(r"upperdir=([^,]*)", options)
-            if (device, root) in searched or (upper and prefix and os.path.isdir(upper[1])):
+            if (device, root) in searched or (upper and os.path.isdir(upper[1])):
                 continue
             searched.add((device, root))
             path = prefix + place
@@ -401,8 +405,8 @@ def search(grep: Grep, sources: Iterator[Source]) -> tuple[set[tuple[str, int]],
     unread: list[tuple[str, str]] = []
     paths: list[str] = []
     texts: list[Text] = []
-    looked = size = 0
-    running: list[concurrent.futures.Future[tuple[list[tuple[str, int]], list[tuple[str, str]]]]] = []
+    looked = paths_size = texts_size = 0
+    running = []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for source in sources:
             looked += 1
@@ -410,15 +414,16 @@ def search(grep: Grep, sources: Iterator[Source]) -> tuple[set[tuple[str, int]],
                 unread.append((source.where, source.why))
             elif isinstance(source, File):
                 paths.append(source.path)
+                paths_size += len(os.fsencode(source.path)) + 9  # its end, and its place in the list
             else:
                 texts.append(source)
-                size += len(source.content)
-            if len(paths) >= BATCH:
+                texts_size += len(source.content)
+            if paths_size >= PATHS:
                 running.append(pool.submit(grep.files, paths))
-                paths = []
-            if size > 64 << 20:
+                paths, paths_size = [], 0
+            if texts_size >= TEXTS:
                 found.update(grep.texts(texts))
-                texts, size = [], 0
+                texts, texts_size = [], 0
         if paths:
             running.append(pool.submit(grep.files, paths))
         if texts:
@@ -436,7 +441,6 @@ def main(path: str) -> None:
         os.unlink(path)
         request = json.load(file_)
     grep = Grep(request["needles"])
-    report: dict[str, object] = {}
     found: list[tuple[str, str, int]] = []
     unread: list[tuple[str, str, str]] = []
     looked: dict[str, int] = {}
@@ -447,8 +451,7 @@ def main(path: str) -> None:
         found += [(place, where, number) for where, number in sorted(hits)]
         unread += [(place, where, why) for where, why in complaints]
         seconds[place] = round(time.monotonic() - begun, 2)
-    report = {"found": found, "unread": unread, "looked": looked, "seconds": seconds}
-    print(json.dumps(report))
+    print(json.dumps({"found": found, "unread": unread, "looked": looked, "seconds": seconds}))
 
 
 def watch(path: str) -> None:

@@ -79,11 +79,15 @@ def test_names_of_files_and_targets_of_links_are_read(tmp_path: Path, place: Pat
     assert wheres(look(tmp_path, "below", str(place))) == {names}
 
 
-def test_many_files_are_all_read(tmp_path: Path, place: Path) -> None:
-    for number in range(2 * search.BATCH + 10):
-        (place / f"{number}").write_text(SECRET if number % 1000 == 7 else "nothing")
-    names = {Path(where).name for where in wheres(look(tmp_path, "below", str(place)))}
-    assert names == {"7", "1007", "2007", "3007"}
+def test_more_files_than_fit_a_command_line_are_all_read(tmp_path: Path, place: Path) -> None:
+    long = place / ("x" * 240)
+    long.mkdir()
+    count = 2 * search.PATHS // (len(str(long)) + 9)
+    for number in range(count):
+        (long / f"{number}").write_text(SECRET if number % 2000 == 7 else "nothing")
+    report = look(tmp_path, "below", str(place))
+    assert {Path(where).name for where in wheres(report)} == {str(number) for number in range(7, count, 2000)}
+    assert report.looked["here"] > count
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path, place: Path) -> None:
