@@ -94,6 +94,7 @@ def types() -> None:
         "tests/doubles/github": "tests.doubles.github",
         "tests/gates": "tests.gates",
         "tests/lab": "tests.lab",
+        "tests/leaks": "tests.leaks",
         "tests/repository": "tests.repository",
     }
     found = [name for path, name in wanted.items() if any((ROOT / path).glob("*.py"))]

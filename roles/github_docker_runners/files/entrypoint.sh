@@ -64,4 +64,7 @@ if [ "$(id -u)" = 0 ]; then
   export RUNNER_ALLOW_RUNASROOT=1
 fi
 
+# A kernel that hands core dumps to a program of the host would carry the runner's key there. A job may raise the limit.
+ulimit -S -c 0
+
 exec ./run.sh
