@@ -145,7 +145,7 @@ def issued(handed_out: Iterable[Mapping[str, Any]]) -> list[Canary]:
         if one["kind"] == "jit":
             found.append(Canary(runner_key(one["name"]), private_key(one["secret"]), times=1))
         else:
-            found.append(Canary(f"{one['kind']} token {number}", one["secret"]))
+            found.append(Canary(f"{one['kind']} {number}", one["secret"]))
     return found
 
 

@@ -25,8 +25,8 @@ from tests.doubles.github import jit
 from tests.leaks.canaries import PIECE, Canary, Needle, issued, needles, pieces
 
 TOKEN = "ghp_0f1e2d3c4b5a69788796a5b4c3d2e1f00112"
-#: With all that base64 has beyond letters and digits.
-AWKWARD = "q+/8Zk+/+/0aB/+cD1e+F/2g/Hi+3J/kL4+m/N5o+"
+#: With all that base64 has beyond letters and digits, and with what in base64 becomes that.
+AWKWARD = "q+/8~~~?+/0aB/+cD1e+F/2g/???+3~~~~4+m/N5o+"
 
 around = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F), max_size=9)
 
@@ -146,7 +146,10 @@ BLOBS = [
 @pytest.mark.parametrize("way", [*WAYS, base64_in_lines])
 def test_a_jit_configuration_is_found_whole_unpacked_and_half_unpacked(way: Callable[[str], str]) -> None:
     handed_out = [{"kind": "jit", "name": f"r{i}", "secret": blob} for i, blob in enumerate(BLOBS)]
-    canaries = [*issued(handed_out), *issued([{"kind": "registration", "secret": "A0123456789ABCDEF0123456789A"}])]
+    canaries = [
+        *issued(handed_out),
+        *issued([{"kind": "registration-token", "secret": "A0123456789ABCDEF0123456789A"}]),
+    ]
     whole = BLOBS[0]
     half = json.loads(base64.b64decode(whole))[".credentials_rsaparams"]
     for text in (whole, half, base64.b64decode(half).decode()):
@@ -155,7 +158,7 @@ def test_a_jit_configuration_is_found_whole_unpacked_and_half_unpacked(way: Call
     assert found(way(harmless[".runner"] + harmless[".credentials"]), *canaries) == set()
     public = json.loads(base64.b64decode(half))["modulus"]
     assert found(way(public), *canaries) == set()
-    assert found(way("A0123456789ABCDEF0123456789A"), *canaries) == {"registration token 1"}
+    assert found(way("A0123456789ABCDEF0123456789A"), *canaries) == {"registration-token 1"}
 
 
 def test_pieces_cover_a_token() -> None:

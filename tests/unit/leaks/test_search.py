@@ -61,7 +61,7 @@ def test_files_of_every_kind_are_read(tmp_path: Path, place: Path) -> None:
     (place / "clean").write_text("nothing")
     (place / "clean.gz").write_bytes(gzip.compress(b"nothing"))
     os.mkfifo(place / "a-pipe-that-nobody-writes-to")
-    report = look(tmp_path, "below", str(place))
+    report = look(tmp_path, "below", str(place), str(place / "a-pipe-that-nobody-writes-to"))
     names = {where.removeprefix(f"{place}/") for where in wheres(report)}
     assert names == {
         "plain", "zeros", "line\nend", "not-utf8-\udcff", "deep/er/z.gz", "z.bz2", "z.xz", "not-packed.gz",
