@@ -108,7 +108,7 @@ def test_remove_without_a_daemon_asks_before_it_loses_a_job(rig: Rig) -> None:
 
 def test_remove_now_cancels_jobs_and_removes_docker_if_asked(rig: Rig) -> None:
     words = ["-e", "github_docker_runners_remove_now=true", "-e", "github_docker_runners_remove_docker=true"]
-    rig.host.docker("create", "--name", "mine", rig.image.pinned)
+    rig.host.docker("create", "--name", "mine", rig.image.pinned, "true")
     refused = rig.leave("remove", *words)
     assert refused.rc != 0 and refused.changed == 0
     assert "github_docker_runners_remove_docker = true: there are containers of others, mine" in refused.output
