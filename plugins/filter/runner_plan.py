@@ -73,7 +73,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
     Returns:
         ``problems`` (lines ``variable = value: why. Do: …``; the rest may be used only if there are none), ``pools``,
         ``slots`` (names, in order), ``settings`` (what runnerd is told), ``directory``, ``user``, ``uid``, ``gid``,
-        ``online_timeout`` and ``drain_timeout`` (seconds).
+        ``engine`` (what to install where there is none), ``online_timeout`` and ``drain_timeout`` (seconds).
     """
     problems: list[str] = []
     own = Check({name.removeprefix(PREFIX): value for name, value in variables.items()}, problems)
@@ -101,7 +101,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
             slots[slot] = name
         pools.append(pool)
 
-    machine = host_options(own)
+    machine = host_options(own, host)
     settings = {
         "github": {"api_url": api_url or "", "ca_file": machine["ca_file"], "timeout": 30},
         "compose": {
@@ -117,7 +117,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         "pools": pools,
         "slots": list(slots),
         "settings": settings,
-        **{key: machine[key] for key in ("directory", "user", "uid", "gid", "online_timeout")},
+        **{key: machine[key] for key in ("directory", "user", "uid", "gid", "engine", "online_timeout")},
         "drain_timeout": machine["limits"]["drain"],
     }
     return {"problems": hidden(problems, variables), **plan}

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.engine import SYSTEMS, engine_options, system_of
 
 #: In the kernel's words, which are those of Ansible's facts.
 ARCHITECTURES = ("x86_64", "aarch64")
-SYSTEMS = {"Debian": ("13",)}
 #: runnerd's limits: the least value, and an example (seconds).
 LIMITS = {
     "registration": (0, 120),
@@ -29,11 +29,11 @@ _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", 
 def judge_host(host: Mapping[str, Any], problems: list[str]) -> None:
     """What is wrong with the machine itself."""
     fact = Check(host, problems, where="")
-    system, version = str(host.get("distribution")), str(host.get("version"))
-    if version not in SYSTEMS.get(system, ()):
+    if system_of(host) is None:
+        supported = ", ".join(f"{name} {version}" for name, versions in SYSTEMS.items() for version in versions)
         problems.append(
-            f"distribution = {system} {version}: not supported on a runner host. "
-            f"Do: install Debian 13 on {host.get('name')}"
+            f"distribution = {host.get('distribution')} {host.get('version')}: not supported on a runner host. "
+            f"Do: install one of {supported} on {host.get('name')}"
         )
     if host.get("architecture") not in ARCHITECTURES:
         fact.wrong("architecture", "GitHub's Linux runner is not for it", f"use one of {', '.join(ARCHITECTURES)}")
@@ -59,7 +59,7 @@ def limit(check: Check, name: str) -> int:
     return check.integer(f"{name}_timeout", least, example, unit="seconds" if least else "seconds; 0 for none")
 
 
-def host_options(check: Check) -> dict[str, Any]:
+def host_options(check: Check, host: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are the same for every pool, each made what it stands for."""
     ca_file = check.values.get("ca_file")
     if ca_file:
@@ -78,6 +78,7 @@ def host_options(check: Check) -> dict[str, Any]:
         },
         "uid": check.integer("uid", 1, 1100, maximum=2**31),
         "gid": check.integer("gid", 1, 1100, maximum=2**31),
+        "engine": engine_options(check, host),
         "online_timeout": check.integer("online_timeout", 1, 180, unit="seconds"),
         "limits": {name: limit(check, name) for name in LIMITS},
     }

@@ -40,6 +40,8 @@ HOST_OPTIONS = (
     "pools",
     "api_url",
     "ca_file",
+    "docker_repository_url",
+    "docker_repository_fingerprint",
     "directory",
     "user",
     "uid",
