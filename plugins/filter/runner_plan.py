@@ -77,8 +77,9 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
     Returns:
         ``problems`` (lines ``variable = value: why. Do: …``; the rest may be used only if there are none), ``pools``,
         ``slots`` (names, in order), ``settings`` (what runnerd is told), ``directory``, ``user``, ``uid``, ``gid``,
-        ``online_timeout`` and ``drain_timeout`` (seconds), ``ca_file`` (on the control node; may be empty) and
-        ``questions`` (to GitHub, each once: ``key``, ``scope``, ``credential``, which is a name).
+        ``engine`` (what to install where there is none), ``online_timeout`` and ``drain_timeout`` (seconds),
+        ``ca_file`` (on the control node; may be empty) and ``questions`` (to GitHub, each once: ``key``, ``scope``,
+        ``credential``, which is a name).
     """
     problems: list[str] = []
     own = Check({name.removeprefix(PREFIX): value for name, value in variables.items()}, problems)
@@ -109,7 +110,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         if question := question_of(check, api_url_of(own)):
             questions.setdefault(question["key"], {**question, "credential": pool["credential"]})
 
-    machine = host_options(own, str(host.get("ca") or ""))
+    machine = host_options(own, host)
     settings = {
         "github": {"api_url": api_url or "", "ca_file": CA_FILE if machine["ca_file"] else None, "timeout": 30},
         "compose": {
@@ -125,7 +126,7 @@ def runner_plan(variables: Mapping[str, Any], host: Mapping[str, Any]) -> dict[s
         "pools": pools,
         "slots": list(slots),
         "settings": settings,
-        **{key: machine[key] for key in ("directory", "user", "uid", "gid", "online_timeout")},
+        **{key: machine[key] for key in ("directory", "user", "uid", "gid", "engine", "online_timeout")},
         "drain_timeout": machine["limits"]["drain"],
         "ca_file": machine["ca_file"],
         "questions": list(questions.values()),

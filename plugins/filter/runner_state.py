@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.engine import runner_engine, runner_key
+
 #: The Compose project of all runners on a host.
 PROJECT = "github-runners"
 #: States of a slot in which its runner is on its way, and the container may not have been written down yet.
@@ -22,41 +24,6 @@ def _json(text: object) -> Any:
         return json.loads(str(text))
     except ValueError:
         return None
-
-
-def runner_engine(probe: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the host has a Docker Engine with Compose.
-
-    Args:
-        probe: The result of ``docker info --format '{{json .}}'``, run by ansible.builtin.command.
-
-    Returns:
-        ``present``: it has, and nothing is to be installed; ``problem``: what is there and does not suit, as
-        ``what = value: why. Do: …``, or empty.
-    """
-    info = _json(probe.get("stdout"))
-    if not isinstance(info, Mapping):
-        words = " ".join(str(probe.get(key) or "") for key in ("stdout", "stderr", "msg")).strip()
-        if not probe.get("stdout") and not probe.get("stderr"):  # the program could not be started: it is not there
-            return {"present": False, "problem": ""}
-        return {"present": True, "problem": f"docker info = {words}: not an answer of Docker's. Do: repair Docker"}
-    problem = ""
-    compose = [p for p in (info.get("ClientInfo") or {}).get("Plugins") or [] if p.get("Name") == "compose"]
-    errors = info.get("ServerErrors") or []
-    if "host" in info and "ServerVersion" not in info:
-        problem = "docker = Podman: runnerd needs Docker's own Engine. Do: take the package podman-docker out"
-    elif errors:
-        problem = f"docker info = {errors[0]}: the daemon does not answer. Do: systemctl start docker"
-    elif any("rootless" in option for option in info.get("SecurityOptions") or []):
-        problem = "docker = rootless: runnerd needs an Engine that runs as root. Do: unset DOCKER_HOST of root"
-    elif not compose:
-        problem = (
-            "docker compose = none: Docker is there without its plugin Compose, and is left alone. "
-            "Do: install docker-compose (Debian's Docker) or docker-compose-plugin (docker.com's)"
-        )
-    elif not re.match(r"v?(?:[2-9]|\d\d)\.", str(compose[0].get("Version"))):
-        problem = f"docker compose = {compose[0].get('Version')}: too old. Do: install version 2 or newer"
-    return {"present": True, "problem": problem}
 
 
 def _reference(inspected: object, image: str) -> str:
@@ -232,6 +199,7 @@ class FilterModule:
         """Names and functions."""
         return {
             "runner_engine": runner_engine,
+            "runner_key": runner_key,
             "runner_images": runner_images,
             "runner_slots": runner_slots,
             "runner_report": runner_report,

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.engine import SYSTEMS, engine_options, system_of
 
 #: In the kernel's words, which are those of Ansible's facts.
 ARCHITECTURES = ("x86_64", "aarch64")
-SYSTEMS = {"Debian": ("13",)}
 #: runnerd's limits: the least value, and an example (seconds).
 LIMITS = {
     "registration": (0, 120),
@@ -31,11 +31,11 @@ _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", 
 def judge_host(host: Mapping[str, Any], problems: list[str]) -> None:
     """What is wrong with the machine itself."""
     fact = Check(host, problems, where="")
-    system, version = str(host.get("distribution")), str(host.get("version"))
-    if version not in SYSTEMS.get(system, ()):
+    if system_of(host) is None:
+        supported = ", ".join(f"{name} {version}" for name, versions in SYSTEMS.items() for version in versions)
         problems.append(
-            f"distribution = {system} {version}: not supported on a runner host. "
-            f"Do: install Debian 13 on {host.get('name')}"
+            f"distribution = {host.get('distribution')} {host.get('version')}: not supported on a runner host. "
+            f"Do: install one of {supported} on {host.get('name')}"
         )
     if host.get("architecture") not in ARCHITECTURES:
         fact.wrong("architecture", "GitHub's Linux runner is not for it", f"use one of {', '.join(ARCHITECTURES)}")
@@ -82,8 +82,8 @@ def authorities(check: Check, content: str) -> str:
     return str(path)
 
 
-def host_options(check: Check, ca: str) -> dict[str, Any]:
-    """The options that are the same for every pool, each made what it stands for. `ca`: what is in `ca_file`."""
+def host_options(check: Check, host: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are the same for every pool, each made what it stands for."""
     address = check.values.get("metrics_address")
     try:
         ipaddress.ip_address(address if isinstance(address, str) else "")
@@ -91,13 +91,14 @@ def host_options(check: Check, ca: str) -> dict[str, Any]:
         check.wrong("metrics_address", "not an IP address", "write 127.0.0.1, or the address to listen on")
     return {
         **owned(check),
-        "ca_file": authorities(check, ca),
+        "ca_file": authorities(check, str(host.get("ca") or "")),
         "metrics": {
             "address": address,
             "port": check.integer("metrics_port", 0, 9252, maximum=65535, unit="0 for no metrics"),
         },
         "uid": check.integer("uid", 1, 1100, maximum=2**31),
         "gid": check.integer("gid", 1, 1100, maximum=2**31),
+        "engine": engine_options(check, host),
         "online_timeout": check.integer("online_timeout", 1, 180, unit="seconds"),
         "limits": {name: limit(check, name) for name in LIMITS},
     }

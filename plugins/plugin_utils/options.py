@@ -42,6 +42,8 @@ HOST_OPTIONS = (
     "api_url",
     "ca_file",
     "check_github",
+    "docker_repository_url",
+    "docker_repository_fingerprint",
     "directory",
     "user",
     "uid",

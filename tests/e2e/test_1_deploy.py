@@ -21,6 +21,7 @@ def test_01_a_blank_host_in_check_mode(shared: Rig) -> None:
     result = shared.try_deploy("--check", "--diff")
     assert result.rc == 0, result.output[-4000:]
     assert result.changed > 0
+    assert "Install docker.io docker-cli docker-compose" in result.output
     assert shared.host.exec("which", "docker", check=False).rc != 0
     assert shared.github.writes() == []
 

@@ -84,6 +84,25 @@ def test_runnerd_restarted_crashed_or_reloaded(rig: Rig, command: tuple[str, ...
     rig.finish(number)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("systemctl", "restart", "docker"), ("systemctl", "kill", "--signal=SIGKILL", "docker")],
+    ids=["restart", "crash"],
+)
+def test_the_engine_restarted_or_crashed(rig: Rig, command: tuple[str, ...]) -> None:
+    """As an upgrade of its package does: the role switches live-restore on in an Engine that it installs."""
+    number = rig.counting()
+    runner, before = rig.github.job(number)["runner_name"], rig.containers()
+    rig.host.exec(*command)
+    rig.until(lambda slots: [s["state"] for s in slots.values()].count("busy") == 1 and len(slots) == 3)
+    assert rig.containers() == before
+    assert rig.github.wait_job(rig.job("echo hello"))["result"] == "Succeeded"
+    rig.finish(number)
+    rig.idle(3)
+    # What a runner says is heard again.
+    assert f"ended  job: job 'counting': Succeeded  {runner}" in rig.runnerd("events", "--last", "30")
+
+
 def test_a_lost_journal(rig: Rig) -> None:
     number = rig.counting()
     before = rig.containers()

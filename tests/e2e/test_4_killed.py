@@ -102,12 +102,22 @@ def test_a_power_cut(rig: Rig) -> None:
     assert "host was restarted" in rig.runnerd("events", "--last", "30")
 
 
-def test_docker_restarted(rig: Rig) -> None:
-    before = rig.containers()
-    rig.host.exec("systemctl", "restart", "docker")
-    rig.idle(3)
-    assert rig.containers().keys() == before.keys()
-    assert rig.host.exec("systemctl", "is-active", "github-docker-runners").stdout.strip() == "active"
+def test_an_engine_restarted_that_takes_its_containers_along(rig: Rig) -> None:
+    """As one does that was there before us; ours lets them live (test_3_jobs_live_on.py)."""
+    settings = "/etc/docker/daemon.json"
+    ours = rig.host.read(settings)
+    rig.host.write(settings, '{"live-restore": false}')
+    rig.host.exec("systemctl", "reload", "docker")
+    try:
+        before = rig.containers()
+        rig.host.exec("systemctl", "restart", "docker")
+        rig.idle(3)
+        assert rig.containers().keys() == before.keys()
+        assert not set(rig.containers().values()) & set(before.values())
+        assert rig.host.exec("systemctl", "is-active", "github-docker-runners").stdout.strip() == "active"
+    finally:
+        rig.host.write(settings, ours)
+        rig.host.exec("systemctl", "reload", "docker")
 
 
 def test_github_down_for_a_while(rig: Rig) -> None:

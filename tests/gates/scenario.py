@@ -4,8 +4,9 @@
 
 """`python -m tests.gates.scenario up|down NAME`: what a scenario of Molecule runs against.
 
-A lab with GitHub's double, a registry and one blank Debian 13 host; and an inventory with group variables, in the
-folder that `.config/molecule/config.yml` names. From there on a scenario does what a user does.
+A lab with GitHub's double, a registry, a repository of Docker's packages and a blank host of each Debian release; and
+an inventory with group variables, in the folder that `.config/molecule/config.yml` names. From there on a scenario does
+what a user does.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pathlib import Path
 
 from tests.gates import tree
 from tests.lab.common import Problem, prefix
+from tests.lab.images import RELEASES
 from tests.lab.lab import Lab
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
 SCOPE = "my-org"
-#: Slots of the host.
+#: Slots of a host.
 COUNT = 2
 
 
@@ -32,13 +34,19 @@ def inventory(name: str, root: Path = tree.ROOT) -> Path:
     return root / ".cache" / "molecule" / name
 
 
+def lab_of(name: str) -> Lab:
+    """A scenario's lab."""
+    return Lab(prefix(f"molecule-{name}"))
+
+
 def up(name: str) -> None:
     """Start what the scenario needs, unless it runs, and write its inventory anew."""
-    lab = Lab(prefix(f"molecule-{name}")).up()
+    lab = lab_of(name).up()
+    packages = lab.docker_packages()
     token = f"ghp_{secrets.token_hex(18)}"
     lab.github.credentials({"molecule": {"token": token, "scopes": {SCOPE: "write"}}})
     image = lab.push_runner()
-    host = lab.host("debian13")
+    hosts = [lab.host(f"debian{release}", release) for release in RELEASES]
     variables = {
         f"{ROLE}_scope": SCOPE,
         f"{ROLE}_token": token,
@@ -48,19 +56,22 @@ def up(name: str) -> None:
         # This machine reaches the double under its name by the lab's proxy only, whose port is known too late to be in
         # Molecule's settings. The end-to-end tests ask.
         f"{ROLE}_check_github": False,
+        f"{ROLE}_docker_repository_url": packages.url,
+        f"{ROLE}_docker_repository_fingerprint": packages.fingerprint,
     }
     folder = inventory(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the token is in it
     (folder / "group_vars").mkdir(exist_ok=True)
     # JSON is YAML, too.
-    hosts = {GROUP: {"hosts": {host.name: host.connection()}}}
-    (folder / "hosts.yml").write_text(json.dumps(hosts, indent=2))
+    # Each has a label by which a job finds it.
+    own = {host.name: {**host.connection(), f"{ROLE}_extra_labels": [host.name]} for host in hosts}
+    (folder / "hosts.yml").write_text(json.dumps({GROUP: {"hosts": own}}, indent=2))
     (folder / "group_vars" / f"{GROUP}.yml").write_text(json.dumps(variables, indent=2))
 
 
 def down(name: str) -> None:
     """Remove all of it. Nothing there is no error."""
-    Lab(prefix(f"molecule-{name}")).down()
+    lab_of(name).down()
     shutil.rmtree(inventory(name), ignore_errors=True)
     # Ansible warns of an inventory that is not there, and `create` runs before it is.
     inventory(name).mkdir(parents=True, mode=0o700)

@@ -4,8 +4,8 @@
 
 """The lab's images. Each is tagged with a hash of all that went into it, so that nothing is built twice.
 
-`debian` → `base-<release>` → `host-<release>`, `registry`, `github`, `runner-<layout>`. Built with the engine's own
-builder through its API, which every engine has; nothing needs the docker command or its plugins.
+`debian` → `base-<release>` → `host-<release>`, `registry`, `docker-packages`, `github`, `runner-<layout>`. Built with
+the engine's own builder through its API, which every engine has; nothing needs the docker command or its plugins.
 """
 
 from __future__ import annotations
@@ -178,6 +178,11 @@ class Images:
         """A container registry."""
         return self.build(Recipe("registry", folder(RECIPES / "registry"), {"BASE": self.base(NEWEST)}))
 
+    def docker_packages(self) -> str:
+        """Docker's own apt repository, for Debian 12."""
+        bases = {"BASE": self.base("12"), "NEWER": self.base("13")}
+        return self.build(Recipe("docker-packages", folder(RECIPES / "docker-packages"), bases))
+
     def github(self) -> str:
         """The GitHub double."""
         return self.build(Recipe("github", folder(DOUBLES / "github"), {"BASE": self.base(NEWEST)}))
@@ -203,7 +208,8 @@ class Images:
     def all(self) -> list[str]:
         """All there are; their tags."""
         hosts = [self.host(release) for release in RELEASES]
-        return [*hosts, self.github(), self.registry(), *(self.runner(layout) for layout in LAYOUTS)]
+        servers = [self.github(), self.registry(), self.docker_packages()]
+        return [*hosts, *servers, *(self.runner(layout) for layout in LAYOUTS)]
 
     def build(self, recipe: Recipe, labels: Mapping[str, str] | None = None) -> str:
         """Make an image if it is not there, and return its tag.

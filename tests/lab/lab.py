@@ -35,11 +35,25 @@ from tests.lab.keys import Authority, ssh_key
 
 GITHUB_NAME = "api.github.test"
 REGISTRY_NAME = "registry.test"
+PACKAGES_NAME = "download.docker.test"
 #: Ports are taken from here, below those that systems give to outgoing connections: a host keeps its port while it
 #: reboots, when nobody holds it. (Docker's own choice would be a new one after each start.)
 PORTS = range(20000, 30000)
 #: Where a server finds what the lab puts in before it starts.
 INSIDE = "/etc/lab"
+
+
+@dataclass(frozen=True)
+class Packages:
+    """A repository of packages.
+
+    Attributes:
+        url: its address, as hosts reach it.
+        fingerprint: that of the key by which it is signed.
+    """
+
+    url: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -95,9 +109,18 @@ class Lab:
         self.github.wait_ready()
         return self
 
+    def docker_packages(self) -> Packages:
+        """Docker's own packages for Debian 12; the server is started, unless it runs."""
+        self._server("packages", PACKAGES_NAME, self.images.docker_packages(), ["443/tcp"])
+        done = self.container("packages").exec_run(["cat", "/srv/linux/debian/fingerprint"])
+        said = bytes(done.output).decode().strip()  # type: ignore[arg-type]  # bytes: it was not asked for a stream
+        if done.exit_code:
+            raise Problem(f"The server of Docker's packages has no fingerprint: {said}")
+        return Packages(f"https://{PACKAGES_NAME}/linux", said)
+
     @cached_property
     def authority(self) -> Authority:
-        """Who signs the certificates of the double and the registry."""
+        """Who signs the certificates of the servers."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Authority(self.folder)
 
@@ -184,7 +207,7 @@ class Lab:
         """Names of the hosts that are there."""
         found = self.client.containers.list(all=True, filters={"label": [f"{LAB_LABEL}={self.prefix}"]})
         names = {str(one.name).removeprefix(f"{self.prefix}-") for one in found}
-        return sorted(names - {"github", "registry", "proxy"})
+        return sorted(names - {"github", "packages", "proxy", "registry"})
 
     def container(self, name: str) -> Container:
         """One of the lab's containers.

@@ -7,21 +7,31 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 import yaml
 from testinfra.host import Host
 
-from tests.gates.scenario import COUNT
+from tests.gates.scenario import COUNT, lab_of
+from tests.lab.github import GitHub
 
 UNITS = ("runnerd.service", "github-docker-runners.service")
+#: Where the Engine comes from, by the distribution's code name.
+ENGINES = {"bookworm": "docker-ce", "trixie": "docker.io"}
 
 
 @pytest.fixture(scope="module")
 def status(host: Host) -> dict[str, Any]:
     """What runnerd says of itself."""
     return dict(json.loads(host.check_output("runnerd status --json")))
+
+
+@pytest.fixture(scope="module")
+def github() -> GitHub:
+    """The scenario's GitHub."""
+    return lab_of(os.environ["MOLECULE_SCENARIO_NAME"]).github
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -81,3 +91,23 @@ def test_containers_are_those_of_the_compose_file(host: Host, status: dict[str, 
 def test_nothing_complains(host: Host) -> None:
     assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""
     assert host.check_output("journalctl --quiet --unit runnerd.service --priority warning --output cat") == ""
+
+
+def test_engine_is_the_systems_own_choice(host: Host) -> None:
+    wanted = ENGINES[host.system_info.codename]
+    assert {name: host.package(name).is_installed for name in ENGINES.values()} == {
+        name: name == wanted for name in ENGINES.values()
+    }
+    assert host.file("/etc/apt/sources.list.d/docker.sources").exists == (wanted == "docker-ce")
+    assert host.check_output("ls -A /etc/apt/preferences.d") == ""
+
+
+def test_containers_outlive_a_restart_of_the_engine_that_we_installed(host: Host) -> None:
+    assert json.loads(host.check_output("docker info --format '{{json .LiveRestoreEnabled}}'")) is True
+
+
+def test_a_job_runs(host: Host, github: GitHub) -> None:
+    name = str(host.backend.get_hostname())
+    job = github.wait_job(github.queue_job("echo hello from a job", labels=["self-hosted", name]))
+    assert job["result"] == "Succeeded" and "hello from a job" in job["log"], job
+    assert job["runner_name"].startswith(f"{name}-runner-")

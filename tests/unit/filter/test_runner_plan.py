@@ -291,7 +291,12 @@ def test_each_bad_value_is_one_line(own: dict[str, Any], line: str) -> None:
     ("fact", "line"),
     [
         ({"distribution": "Fedora", "version": "41"}, "distribution = Fedora 41: not supported on a runner host"),
-        ({"version": "12"}, "distribution = Debian 12: not supported on a runner host"),
+        (
+            {"version": "11.9"},
+            "distribution = Debian 11.9: not supported on a runner host. Do: install one of Debian 12",
+        ),
+        ({"version": "130"}, "distribution = Debian 130: not supported"),
+        ({"distribution": "Ubuntu", "version": "24.10"}, "distribution = Ubuntu 24.10: not supported on a runner host"),
         ({"architecture": "riscv64"}, "architecture = riscv64: GitHub's Linux runner is not for it"),
         ({"service_mgr": "openrc"}, "service_mgr = openrc: the runners are started and watched by systemd"),
         ({"uid": 1000}, "uid = 1000: not root, even with become"),

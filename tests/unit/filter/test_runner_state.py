@@ -13,61 +13,11 @@ import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_state import (
     runner_deployed,
-    runner_engine,
     runner_images,
     runner_report,
     runner_slots,
 )
 from runnerd.images import reference_of
-
-COMPOSE_PLUGIN = {"Name": "compose", "Version": "2.26.1-4"}
-
-
-def info(**own: object) -> dict[str, Any]:
-    """The result of a `docker info` that suits, with these facts instead."""
-    told = {"ServerVersion": "26.1.5", "SecurityOptions": ["name=seccomp"], "ClientInfo": {"Plugins": [COMPOSE_PLUGIN]}}
-    return {"rc": 0, "stdout": json.dumps({**told, **own}), "stderr": ""}
-
-
-def test_an_engine_that_suits_is_left_alone() -> None:
-    assert runner_engine(info()) == {"present": True, "problem": ""}
-
-
-def test_no_docker_is_to_be_installed() -> None:
-    # As ansible.builtin.command answers when there is no such program.
-    probe = {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command.", "cmd": "docker info"}
-    assert runner_engine(probe) == {"present": False, "problem": ""}
-
-
-@pytest.mark.parametrize(
-    ("probe", "problem"),
-    [
-        (
-            info(ServerErrors=["Cannot connect to the Docker daemon"]),
-            "docker info = Cannot connect to the Docker daemon",
-        ),
-        (info(ClientInfo={"Plugins": []}), "docker compose = none: Docker is there without its plugin Compose"),
-        (info(ClientInfo={"Plugins": None}), "docker compose = none"),
-        (info(ClientInfo={"Plugins": [{"Name": "compose", "Version": "1.29.2"}]}), "docker compose = 1.29.2: too old"),
-        (
-            info(SecurityOptions=["name=seccomp", "name=rootless"]),
-            "docker = rootless: runnerd needs an Engine that runs",
-        ),
-        ({"rc": 0, "stdout": '{"host": {}, "store": {}}', "stderr": ""}, "docker = Podman: runnerd needs Docker's own"),
-        ({"rc": 127, "stdout": "", "stderr": "snap: error"}, "docker info = snap: error: not an answer of Docker's"),
-    ],
-)
-def test_an_engine_that_does_not_suit_is_told(probe: dict[str, Any], problem: str) -> None:
-    found = runner_engine(probe)
-    assert found["present"] is True
-    assert found["problem"].startswith(problem)
-    assert ". Do: " in found["problem"]
-
-
-@pytest.mark.parametrize("version", ["2.0.0", "v2.40.1", "5.1.0", "10.0"])
-def test_compose_versions_that_suit(version: str) -> None:
-    assert not runner_engine(info(ClientInfo={"Plugins": [{"Name": "compose", "Version": version}]}))["problem"]
-
 
 IMAGE = {
     "Id": "sha256:" + "1" * 64,

@@ -88,6 +88,8 @@ def test_a_failed_step_is_told_with_what_was_said_before() -> None:
 def test_the_recipes_in_the_checkout_are_whole() -> None:
     for name in ("base", "host", "registry"):
         assert b"ARG BASE\nFROM ${BASE}\n" in images.folder(images.RECIPES / name)["Dockerfile"].content
+    packages = images.folder(images.RECIPES / "docker-packages")
+    assert {packages[name].mode for name in ("make-packages", "make-repository")} == {0o755}
     assert images.folder(images.RECIPES / "host")["lab-boot"].mode == 0o755
 
 
