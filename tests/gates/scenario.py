@@ -44,6 +44,7 @@ def up(name: str) -> None:
         f"{ROLE}_token": token,
         f"{ROLE}_api_url": lab.api_url,
         f"{ROLE}_image": image.reference,
+        f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
         f"{ROLE}_count": COUNT,
     }
     folder = inventory(name)

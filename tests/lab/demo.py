@@ -261,6 +261,7 @@ def _tell(demo: Demo) -> None:
         f"{ROLE}_token": token,
         f"{ROLE}_api_url": lab.api_url,
         f"{ROLE}_image": image.reference,
+        f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
     }
     project.set_variables(GROUP, **variables)
     story.say(f"  {inventory.name}")

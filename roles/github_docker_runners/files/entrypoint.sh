@@ -7,7 +7,8 @@
 # Works unbuilt in ghcr.io/actions/actions-runner and myoung34/github-runner: needs bash and base64, nothing else.
 #
 # Input, written by runnerd: one line a file, "<name> <base64 of the content>", then the line "end".
-# Exit codes that runnerd knows: 64 this container ran before, 65 no credential came in time, 66 no runner in the image.
+# Exit codes that runnerd knows: 64 this container ran before, 65 no credential came in time, 66 no runner in the image,
+# 67 its Docker did not come in time.
 
 set -u
 
@@ -27,6 +28,18 @@ cd "$root" || exit 66
 if ! (set -o noclobber && : >.used) 2>/dev/null; then
   say 'this container ran before; runnerd makes a fresh one for each job (see: runnerd status)'
   exit 64
+fi
+
+# A runner that has a Docker daemon of its own takes no job without it.
+if [ -n "${RUNNERD_DOCKER_TIMEOUT:-}" ]; then
+  until [ -w /var/run/docker.sock ]; do
+    if [ "$SECONDS" -ge "$RUNNERD_DOCKER_TIMEOUT" ]; then
+      say "Docker did not come within $RUNNERD_DOCKER_TIMEOUT s; what it said: runnerd logs SLOT --docker"
+      exit 67
+    fi
+    sleep 0.1
+  done
+  unset RUNNERD_DOCKER_TIMEOUT
 fi
 
 umask 077

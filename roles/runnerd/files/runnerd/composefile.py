@@ -11,6 +11,7 @@ playbook would write without that slot, so its next run finds nothing to change.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -24,7 +25,17 @@ def without_slot(text: str, slot: str) -> str:
         return text
     first = stripped.index(begin)
     last = stripped.index(end, first)
-    return "".join(lines[:first] + lines[last + 1 :])
+    return _without_unused_volumes("".join(lines[:first] + lines[last + 1 :]))
+
+
+#: A volume that the runners of one image share, see the playbook's filter runner_externals.
+_VOLUME = re.compile(r"^  (externals-[0-9a-f]{12}): .*\n", re.MULTILINE)
+
+
+def _without_unused_volumes(text: str) -> str:
+    """Without the volumes that no service names, and without their heading if none is left."""
+    text = _VOLUME.sub(lambda match: match[0] if f"source: {match[1]}\n" in text else "", text)
+    return text.removesuffix("volumes:\n")
 
 
 def replace_text(path: Path, text: str) -> None:
