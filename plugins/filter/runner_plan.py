@@ -33,6 +33,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options i
     pools_of,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.pool import judge_pool
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.ssh import runner_ssh_files
 
 #: What runnerd is told of a pool.
 TOLD = ("name", "scope", "group", "labels", "work_folder", "credential", "name_prefix", "slots")
@@ -128,4 +129,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names and functions."""
-        return {"runner_plan": runner_plan, "runner_leave": runner_leave, "runner_credentials": runner_credentials}
+        return {
+            "runner_plan": runner_plan,
+            "runner_leave": runner_leave,
+            "runner_credentials": runner_credentials,
+            "runner_ssh_files": runner_ssh_files,
+        }

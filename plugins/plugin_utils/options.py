@@ -35,6 +35,8 @@ POOL_OPTIONS = (
     "action_archives",
     "gpus",
     "allow_sudo",
+    "ssh_key",
+    "ssh_known_hosts",
 )
 HOST_OPTIONS = (
     "pools",

@@ -27,6 +27,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container
     judge_volumes,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credential import GITHUB_TOKEN, judge_token
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.ssh import judge_ssh
 
 #: GitHub refuses longer runner names; runnerd ends each with the first twelve digits of its container's id.
 NAME_LIMIT = 64
@@ -216,4 +217,5 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "volumes": volumes,
         "gpus": judge_gpus(check),
         "allow_sudo": check.yes("allow_sudo"),
+        "ssh": judge_ssh(check),
     }

@@ -14,7 +14,8 @@ shift
 
 # The resolver of the runner's network is at a loopback address, which containers cannot reach: without those that it
 # asks itself (Docker writes them down) the daemon would fall back to a public one, which knows no name of the house.
-for server in $(sed -n 's/^# ExtServers: \[\(.*\)\]$/\1/p' /etc/resolv.conf); do
+servers=$(sed -n 's/^# ExtServers: \[\(.*\)\]$/\1/p' /etc/resolv.conf)
+for server in $servers; do
   case $server in
     host*) ;; # at a loopback address of the host
     *) set -- "--dns=$server" "$@" ;;

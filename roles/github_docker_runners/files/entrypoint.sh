@@ -55,6 +55,13 @@ while :; do
   printf '%s' "$content" | base64 -d >"$name" || exit 65
 done
 unset name content
+# An SSH key for jobs, if the pool has one: a copy of this container's own, as ssh wants it.
+if [ -d /opt/runnerd/ssh ]; then
+  if ! { mkdir -p ~/.ssh && cp /opt/runnerd/ssh/id_* ~/.ssh/ &&
+    cat /opt/runnerd/ssh/known_hosts >>~/.ssh/known_hosts; }; then
+    say 'the SSH key could not be copied; jobs go without it'
+  fi
+fi
 umask 022
 # From here on nothing in this container can read what else may be written to that input.
 exec </dev/null

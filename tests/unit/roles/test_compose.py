@@ -14,6 +14,8 @@ from typing import Any
 
 import jinja2
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_docker import FilterModule, declaration
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan import runner_plan
@@ -179,3 +181,18 @@ def test_each_pool_has_docker_its_own_way() -> None:
     assert list(services) == ["runner-1", "runner-1-docker", "host-1", "bare-1"]
     modes = [one["labels"].get("ephemeral.github-runners.docker") for one in services.values()]
     assert modes == ["dind", None, "socket", "none"]
+
+
+def test_an_ssh_key_is_a_folder_and_a_digest() -> None:
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    text = written(ssh_key=key, docker="none", count=1)
+    runner = yaml.safe_load(text)["services"]["runner-1"]
+    assert runner["volumes"][-1] == {
+        "type": "bind",
+        "source": "/opt/github-runners/ssh/pools/default",
+        "target": "/opt/runnerd/ssh",
+        "read_only": True,
+    }
+    assert len(runner["labels"]["ephemeral.github-runners.ssh"]) == 16
+    assert not any(line in text for line in key.splitlines()[1:-1])
+    assert "ephemeral.github-runners.ssh" not in compose()["runner-1"]["labels"]
