@@ -34,6 +34,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.options i
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.pool import judge_pool
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.question import api_url_of, question_of
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.ssh import runner_ssh_files
 
 #: Where the role runnerd puts the authorities.
 CA_FILE = "/etc/runnerd/ca.pem"
@@ -139,4 +140,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names and functions."""
-        return {"runner_plan": runner_plan, "runner_leave": runner_leave, "runner_credentials": runner_credentials}
+        return {
+            "runner_plan": runner_plan,
+            "runner_leave": runner_leave,
+            "runner_credentials": runner_credentials,
+            "runner_ssh_files": runner_ssh_files,
+        }

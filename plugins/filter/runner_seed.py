@@ -15,6 +15,23 @@ PREFIX = "github_docker_runners_"
 SAME = {f"github_runner_{option}": option for option in ("count", "labels", "cpus", "memory", "image")}
 
 
+#: In the seed: the host's Docker, or one of the runner's own.
+SOCKET = "github_runner_mount_docker_socket"
+
+
+def _mounts_socket(seed: Mapping[str, Any], problems: list[str]) -> bool | None:
+    """Whether jobs get the host's Docker; None if nothing is said."""
+    if SOCKET not in seed:
+        return None
+    text = str(seed[SOCKET]).strip().lower()
+    if text not in ("true", "yes", "on", "false", "no", "off"):
+        problems.append(
+            f"{SOCKET} = {json.dumps(seed[SOCKET], default=str)}: not true or false. Do: set {PREFIX}docker"
+        )
+        return None
+    return text in ("true", "yes", "on")
+
+
 def _scope(seed: Mapping[str, Any], problems: list[str]) -> str:
     """The seed tells a scope in three variables: its kind, and a name for each kind."""
     kind, organization, repository = (seed.get(f"github_{name}") for name in ("scope", "org", "repo"))
@@ -39,10 +56,14 @@ def runner_seed(seed: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
         own: The variables of the role github_docker_runners that are set, by full name, without its defaults.
 
     Returns:
-        ``variables``: what is to be set, by full name; ``problems``: lines ``variable = value: why. Do: …``.
+        ``variables``: what is to be set, by full name; ``problems``: lines ``variable = value: why. Do: …``;
+        ``notes``: what a person should hear.
     """
     problems: list[str] = []
     told = {option: (name, seed[name]) for name, option in SAME.items() if name in seed}
+    mounts = _mounts_socket(seed, problems)
+    if mounts is not None:
+        told["docker"] = (SOCKET, "socket" if mounts else "dind")
     if scope := _scope(seed, problems):
         told["scope"] = ("github_scope, github_org and github_repo", scope)
     variables = {}
@@ -61,7 +82,15 @@ def runner_seed(seed: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
             f"Do: make a fine-grained token at https://github.com/settings/personal-access-tokens/new and set "
             f"{PREFIX}token instead (README, the permissions of the token)"
         )
-    return {"variables": variables, "problems": problems}
+    notes = []
+    if variables.get(f"{PREFIX}docker") == "socket":
+        # Who wrote that has said it; who did not know is told.
+        variables.setdefault(f"{PREFIX}docker_socket_acknowledged", True)
+        notes.append(
+            f"{SOCKET} = true: every job is root on this host. Do: if they need not be, set {PREFIX}docker to dind, "
+            "a Docker of each runner's own"
+        )
+    return {"variables": variables, "problems": problems, "notes": notes}
 
 
 class FilterModule:

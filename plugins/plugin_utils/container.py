@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the ephemeral.github_runners authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pool's containers are given of the host: folders, graphics cards, the right to become root."""
+"""What a pool's containers are given: Docker, folders of the host, graphics cards, the right to become root."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ _NEVER = {
     "/proc": "the host's processes",
     "/sys": "the host's kernel",
 }
+#: What the role itself tells the daemon beside a runner: another value would take that daemon away from its runner.
+_DIND_OWN = ("--host", "-H", "--group", "-G", "--data-root", "-g", "--pidfile", "-p", "--exec-root", "--config-file")
 _KEYS = ("source", "target", "read_only")
 
 
@@ -130,3 +132,26 @@ def judge_gpus(check: Check) -> int | str:
     if check.values.get("gpus") == "all":
         return "all"
     return check.integer("gpus", 0, 1, maximum=64, unit="or all")
+
+
+def judge_docker(check: Check) -> dict[str, Any]:
+    """How jobs get Docker: ``docker`` (dind, socket or none) and ``dind_arguments``, what the daemon is told."""
+    mode = check.choice("docker", ("dind", "socket", "none"))
+    if check.yes("docker_socket_acknowledged") is False and mode == "socket":
+        check.wrong(
+            "docker",
+            "with the host's socket every job is root on this host, and can read all other runners",
+            f"set {check.place('docker')}docker_socket_acknowledged to true if that is wanted, or write dind",
+        )
+    arguments = check.values.get("dind_arguments")
+    if not isinstance(arguments, (list, tuple)):
+        check.wrong("dind_arguments", "not a list", "write a list, such as [--registry-mirror=https://mirror.lan]")
+        arguments = []
+    for argument in arguments:
+        if not isinstance(argument, str) or not argument.isprintable() or not argument.startswith("-"):
+            check.wrong(
+                "dind_arguments", f"no option of dockerd: {shown(argument)}", "write --option=value, each a text"
+            )
+        elif argument.partition("=")[0] in _DIND_OWN:
+            check.wrong("dind_arguments", f"{argument.partition('=')[0]} is the role's own", "take it out")
+    return {"docker": mode, "dind_arguments": list(arguments)}

@@ -31,11 +31,17 @@ POOL_OPTIONS = (
     "name_prefix",
     "stop_grace_period",
     "environment",
+    "docker",
+    "docker_socket_acknowledged",
+    "dind_image",
+    "dind_arguments",
     "volumes",
     "action_archives",
     "gpus",
     "allow_sudo",
     "allow_public",
+    "ssh_key",
+    "ssh_known_hosts",
 )
 HOST_OPTIONS = (
     "pools",

@@ -22,6 +22,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check imp
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.container import (
     ARCHIVES,
     ARCHIVES_VARIABLE,
+    judge_docker,
     judge_gpus,
     judge_volumes,
 )
@@ -30,6 +31,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.credentia
     judge_credential,
     secrets_of,
 )
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.ssh import judge_ssh
 
 #: GitHub refuses longer runner names; runnerd ends each with the first twelve digits of its container's id.
 NAME_LIMIT = 64
@@ -152,10 +154,12 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
     count = check.integer("count", 1, 2, maximum=1000)
     slots = [f"{'runner' if name == 'default' else name}-{number}" for number in range(1, count + 1)]
 
+    docker = judge_docker(check)
     labels = _labels(check, "labels")
     architecture = host.get("architecture")
     if not check.values.get("labels") and architecture in ARCHITECTURES:  # if not, that is said elsewhere
         labels = default_labels(architecture)
+        labels += [] if docker["docker"] == "none" else ["docker"]  # a label is a promise
     labels = distinct_labels([*labels, *_labels(check, "extra_labels")])
     if len(labels) > MOST:
         check.wrong("labels", f"{len(labels)} labels in all, GitHub takes {MOST}", "write fewer")
@@ -180,7 +184,15 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "not a plain path",
         "write a folder's name below the runner's own, such as _work",
     )
-    volumes = judge_volumes(check, str(host.get("directory") or ""), work_folder)
+    directory = str(host.get("directory") or "")
+    volumes = judge_volumes(check, directory, work_folder)
+    if docker["docker"] == "socket":
+        if work_folder != "_work":
+            check.wrong(
+                "work_folder", "with the host's Docker it is a folder of the host's", "take it out, or write _work"
+            )
+        # Containers that a job starts are siblings of its own: a path has to mean the same in it and on the host.
+        work_folder = f"{directory}/work/{{slot}}"
     archives = {ARCHIVES_VARIABLE: ARCHIVES} if any(volume["target"] == ARCHIVES for volume in volumes) else {}
     return {
         "name": name,
@@ -197,6 +209,10 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
             "not the name of an image",
             "write it as docker pull takes it, in small letters, such as ghcr.io/actions/actions-runner:latest",
         ),
+        "dind_image": check.text(
+            "dind_image", _IMAGE, "not the name of an image", "write it as docker pull takes it, such as docker:dind"
+        ),
+        **docker,
         "image_pull": check.choice("image_pull", ("missing", "always")),
         "image_update": check.choice("image_update", ("scheduled", "manual")),
         "cpus": _cpus(check, host),
@@ -207,4 +223,5 @@ def judge_pool(check: Check, name: str, api_url: str | None, host: Mapping[str, 
         "volumes": volumes,
         "gpus": judge_gpus(check),
         "allow_sudo": check.yes("allow_sudo"),
+        "ssh": judge_ssh(check),
     }

@@ -52,6 +52,7 @@ def up(name: str) -> None:
         f"{ROLE}_token": token,
         f"{ROLE}_api_url": lab.api_url,
         f"{ROLE}_image": image.reference,
+        f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
         f"{ROLE}_count": COUNT,
         # This machine reaches the double under its name by the lab's proxy only, whose port is known too late to be in
         # Molecule's settings. The end-to-end tests ask.

@@ -265,6 +265,7 @@ def _tell(demo: Demo) -> None:
         f"{ROLE}_api_url": lab.api_url,
         f"{ROLE}_ca_file": str(lab.authority.path),
         f"{ROLE}_image": image.reference,
+        f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
     }
     project.set_variables(GROUP, **variables)
     story.say(f"  {inventory.name}")

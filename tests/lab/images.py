@@ -187,6 +187,14 @@ class Images:
         """The GitHub double."""
         return self.build(Recipe("github", folder(DOUBLES / "github"), {"BASE": self.base(NEWEST)}))
 
+    def dind(self) -> str:
+        """The stand-in for docker:dind, with Debian's engine."""
+        return self.build(Recipe("dind", folder(RECIPES / "dind"), {"BASE": self.base(NEWEST)}))
+
+    def busybox(self) -> str:
+        """A tiny image, for jobs to run."""
+        return self.build(Recipe("busybox", folder(RECIPES / "busybox"), {"BASE": self.base(NEWEST)}))
+
     def runner(self, layout: str = "official", **args: str) -> str:
         """The runner stand-in, with the paths and users of one of the real images.
 
@@ -208,7 +216,7 @@ class Images:
     def all(self) -> list[str]:
         """All there are; their tags."""
         hosts = [self.host(release) for release in RELEASES]
-        servers = [self.github(), self.registry(), self.docker_packages()]
+        servers = [self.github(), self.registry(), self.docker_packages(), self.dind(), self.busybox()]
         return [*hosts, *servers, *(self.runner(layout) for layout in LAYOUTS)]
 
     def build(self, recipe: Recipe, labels: Mapping[str, str] | None = None) -> str:

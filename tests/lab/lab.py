@@ -58,7 +58,7 @@ class Packages:
 
 @dataclass(frozen=True)
 class RunnerImage:
-    """A runner image in the lab's registry.
+    """An image in the lab's registry.
 
     Attributes:
         reference: name and tag, as a user writes them.
@@ -165,10 +165,20 @@ class Lab:
         ]
         files = {"Dockerfile": File("\n".join(lines).encode()), "lab.crt": File(self.authority.certificate)}
         built = self.images.build(Recipe(f"{self.prefix}-runner", files), self._labels)
+        return self._push(built, "actions-runner" if layout == "official" else f"{layout}-runner", tag)
+
+    def push_dind(self, tag: str = "dind") -> RunnerImage:
+        """Put the stand-in for docker:dind into the registry."""
+        return self._push(self.images.dind(), "docker", tag)
+
+    def push_busybox(self, tag: str = "1") -> RunnerImage:
+        """Put a tiny image into the registry, for jobs to run."""
+        return self._push(self.images.busybox(), "busybox", tag)
+
+    def _push(self, image: str, name: str, tag: str) -> RunnerImage:
         port = published(self.container("registry"), "443/tcp")
-        name = "actions-runner" if layout == "official" else f"{layout}-runner"
         # The engine takes 127.0.0.0/8 without a certificate that it trusts.
-        self.client.images.get(built).tag(f"127.0.0.1:{port}/{name}", tag)
+        self.client.images.get(image).tag(f"127.0.0.1:{port}/{name}", tag)
         steps = self.client.images.push(f"127.0.0.1:{port}/{name}", tag, stream=True, decode=True)
         said = follow(steps, f"The image {name}:{tag} could not be pushed")
         digest = next(str(step["aux"]["Digest"]) for step in reversed(said) if "Digest" in step.get("aux", {}))

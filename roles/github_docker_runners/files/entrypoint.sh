@@ -7,7 +7,8 @@
 # Works unbuilt in ghcr.io/actions/actions-runner and myoung34/github-runner: needs bash and base64, nothing else.
 #
 # Input, written by runnerd: one line a file, "<name> <base64 of the content>", then the line "end".
-# Exit codes that runnerd knows: 64 this container ran before, 65 no credential came in time, 66 no runner in the image.
+# Exit codes that runnerd knows: 64 this container ran before, 65 no credential came in time, 66 no runner in the image,
+# 67 its Docker did not come in time.
 
 set -u
 
@@ -29,6 +30,18 @@ if ! (set -o noclobber && : >.used) 2>/dev/null; then
   exit 64
 fi
 
+# A runner that has a Docker daemon of its own takes no job without it.
+if [ -n "${RUNNERD_DOCKER_TIMEOUT:-}" ]; then
+  until [ -w /var/run/docker.sock ]; do
+    if [ "$SECONDS" -ge "$RUNNERD_DOCKER_TIMEOUT" ]; then
+      say "Docker did not come within $RUNNERD_DOCKER_TIMEOUT s; what it said: runnerd logs SLOT --docker"
+      exit 67
+    fi
+    sleep 0.1
+  done
+  unset RUNNERD_DOCKER_TIMEOUT
+fi
+
 umask 077
 while :; do
   if ! IFS=' ' read -r -t "${RUNNERD_CREDENTIAL_TIMEOUT:-60}" name content; then
@@ -42,6 +55,13 @@ while :; do
   printf '%s' "$content" | base64 -d >"$name" || exit 65
 done
 unset name content
+# An SSH key for jobs, if the pool has one: a copy of this container's own, as ssh wants it.
+if [ -d /opt/runnerd/ssh ]; then
+  if ! { mkdir -p ~/.ssh && cp /opt/runnerd/ssh/id_* ~/.ssh/ &&
+    cat /opt/runnerd/ssh/known_hosts >>~/.ssh/known_hosts; }; then
+    say 'the SSH key could not be copied; jobs go without it'
+  fi
+fi
 umask 022
 # From here on nothing in this container can read what else may be written to that input.
 exec </dev/null

@@ -70,7 +70,7 @@ def test_the_plan() -> None:
     plan = runner_plan(variables(scope="https://github.com/my-org/", count="3", idle_timeout="60"), HOST)
     (pool,) = plan["pools"]
     assert pool["slots"] == plan["slots"] == ["runner-1", "runner-2", "runner-3"]
-    assert pool["labels"] == ["self-hosted", "linux", "x64", "ephemeral"]
+    assert pool["labels"] == ["self-hosted", "linux", "x64", "ephemeral", "docker"]
     assert (pool["cpus"], pool["memory"], pool["pids_limit"]) == ("2", "3g", 4096)
     assert plan["settings"] == {
         "github": {"api_url": "https://api.github.com", "ca_file": None, "timeout": 30},
@@ -86,7 +86,7 @@ def test_the_plan() -> None:
                 "name": "default",
                 "scope": "my-org",
                 "group": "Default",
-                "labels": ["self-hosted", "linux", "x64", "ephemeral"],
+                "labels": ["self-hosted", "linux", "x64", "ephemeral", "docker"],
                 "work_folder": "_work",
                 "credential": "default",
                 "name_prefix": "gh-runner-01",
@@ -99,7 +99,7 @@ def test_the_plan() -> None:
 
 def test_labels_are_true_and_each_once() -> None:
     plan = runner_plan(variables(extra_labels=["homelab", "Linux"]), {**HOST, "architecture": "aarch64"})
-    assert plan["pools"][0]["labels"] == ["self-hosted", "linux", "arm64", "ephemeral", "homelab"]
+    assert plan["pools"][0]["labels"] == ["self-hosted", "linux", "arm64", "ephemeral", "docker", "homelab"]
     plan = runner_plan(variables(labels=["mine"], extra_labels=["yours"]), HOST)
     assert plan["pools"][0]["labels"] == ["mine", "yours"]
 
@@ -112,6 +112,14 @@ def test_no_limits() -> None:
 def test_environment_becomes_text() -> None:
     (pool,) = runner_plan(variables(environment={"A": True, "B": 1, "C": "$x"}), HOST)["pools"]
     assert pool["environment"] == {"A": "true", "B": "1", "C": "$x"}
+
+
+def test_a_label_promises_docker_only_where_there_is_one() -> None:
+    pools = [{"name": "default"}, {"name": "host", "docker": "socket"}, {"name": "bare", "docker": "none"}]
+    plan = runner_plan(variables(docker_socket_acknowledged="true", pools=pools), HOST)
+    assert plan["problems"] == []
+    assert ["docker" in pool["labels"] for pool in plan["pools"]] == [True, True, False]
+    assert [pool["work_folder"] for pool in plan["pools"]] == ["_work", "/opt/github-runners/work/{slot}", "_work"]
 
 
 def test_graphics_cards_and_sudo() -> None:
@@ -215,7 +223,7 @@ def test_a_flat_token_that_no_pool_uses_stays_here() -> None:
         ({"labels": "a, b"}, f'{PREFIX}labels = a, b: a text, where a list is needed. Do: write ["a", "b"]'),
         ({"labels": {"a": 1}}, f'{PREFIX}labels = {{"a": 1}}: not a list'),
         ({"extra_labels": ["a b", 22.04, "c"]}, f'{PREFIX}extra_labels = ["a b", 22.04, "c"]: no label: a b, 22.04.'),
-        ({"extra_labels": [str(n) for n in range(99)]}, f"{PREFIX}labels = []: 103 labels in all, GitHub takes 100"),
+        ({"extra_labels": [str(n) for n in range(99)]}, f"{PREFIX}labels = []: 104 labels in all, GitHub takes 100"),
         ({"group": ""}, f'{PREFIX}group = "": not a name'),
         ({"scope": "o/r", "group": "Big"}, f"{PREFIX}group = Big: the repository o/r has no runner groups"),
         ({"name_prefix": "fe80::1"}, f"{PREFIX}name_prefix = fe80::1: runner names may have"),
@@ -240,6 +248,16 @@ def test_a_flat_token_that_no_pool_uses_stays_here() -> None:
         ),
         ({"environment": {"A": "ghp_" + "c" * 36}}, f"{PREFIX}environment[A] = (hidden): a GitHub token"),
         ({"environment": {"ACTIONS_RUNNER_INPUT_URL": "x"}}, f"{PREFIX}environment[ACTIONS_RUNNER_INPUT_URL] ="),
+        ({"docker": "yes"}, f"{PREFIX}docker = yes: not dind or socket or none"),
+        ({"docker": "socket"}, f"{PREFIX}docker = socket: with the host's socket every job is root on this host"),
+        ({"dind_image": "Docker"}, f"{PREFIX}dind_image = Docker: not the name of an image"),
+        ({"dind_arguments": "--mtu=1400"}, f"{PREFIX}dind_arguments = --mtu=1400: not a list"),
+        ({"dind_arguments": ["mtu"]}, f'{PREFIX}dind_arguments = ["mtu"]: no option of dockerd: mtu'),
+        ({"dind_arguments": ["-H=tcp://:1"]}, f'{PREFIX}dind_arguments = ["-H=tcp://:1"]: -H is the role\'s own'),
+        (
+            {"docker": "socket", "docker_socket_acknowledged": True, "work_folder": "w"},
+            f"{PREFIX}work_folder = w: with the host's Docker it is a folder of the host's",
+        ),
         ({"volumes": "/srv/x:/x"}, f"{PREFIX}volumes = /srv/x:/x: not a list. Do: write a list, such as"),
         ({"volumes": ["/a:/x", "/b:/x"]}, f"{PREFIX}volumes[2] = /b:/x: two volumes at /x"),
         ({"pools": [{"name": "a", "volumes": ["a"]}]}, f"{PREFIX}pools[a].volumes[1] = a: not of the form"),

@@ -27,6 +27,7 @@ SEED = {
 def test_the_seed_is_taken_over() -> None:
     assert runner_seed(SEED, {}) == {
         "problems": [],
+        "notes": [],
         "variables": {
             "github_docker_runners_scope": "your-org-name",
             "github_docker_runners_count": 4,
@@ -49,11 +50,15 @@ def test_the_seed_is_taken_over() -> None:
     ],
 )
 def test_scopes(seed: dict[str, Any], scope: str) -> None:
-    assert runner_seed(seed, {}) == {"problems": [], "variables": {"github_docker_runners_scope": scope}}
+    assert runner_seed(seed, {}) == {
+        "problems": [],
+        "notes": [],
+        "variables": {"github_docker_runners_scope": scope},
+    }
 
 
 def test_nothing_of_the_seed_is_nothing_to_do() -> None:
-    assert runner_seed({}, {"github_docker_runners_count": 3}) == {"problems": [], "variables": {}}
+    assert runner_seed({}, {"github_docker_runners_count": 3}) == {"problems": [], "notes": [], "variables": {}}
 
 
 def test_both_spellings_may_agree() -> None:
@@ -94,3 +99,29 @@ def test_what_does_not_fit(seed: dict[str, Any], own: dict[str, Any], line: str)
 
 def test_a_registration_token_beside_a_real_one_does_not_matter() -> None:
     assert runner_seed({"github_registration_token": "x"}, {"github_docker_runners_token": "y"})["problems"] == []
+
+
+@pytest.mark.parametrize("value", [True, "true", "yes"])
+def test_the_socket_of_the_host_is_acknowledged_and_said_aloud(value: object) -> None:
+    found = runner_seed({"github_runner_mount_docker_socket": value}, {})
+    assert found["variables"] == {
+        "github_docker_runners_docker": "socket",
+        "github_docker_runners_docker_socket_acknowledged": True,
+    }
+    (note,) = found["notes"]
+    assert "root on this host" in note and "github_docker_runners_docker to dind" in note
+
+
+def test_without_the_socket_a_runner_has_docker_of_its_own() -> None:
+    found = runner_seed({"github_runner_mount_docker_socket": False}, {})
+    assert found == {"problems": [], "notes": [], "variables": {"github_docker_runners_docker": "dind"}}
+
+
+def test_the_socket_in_two_spellings_has_to_agree() -> None:
+    seed = {"github_runner_mount_docker_socket": True}
+    found = runner_seed(seed, {"github_docker_runners_docker": "socket"})
+    assert found == {"problems": [], "notes": [], "variables": {}}  # the own word wants its own acknowledgement
+    (problem,) = runner_seed(seed, {"github_docker_runners_docker": "none"})["problems"]
+    assert problem.startswith('github_docker_runners_docker = "none": github_runner_mount_docker_socket says "socket"')
+    (problem,) = runner_seed({"github_runner_mount_docker_socket": "maybe"}, {})["problems"]
+    assert problem.startswith('github_runner_mount_docker_socket = "maybe": not true or false. Do: ')

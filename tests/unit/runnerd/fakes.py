@@ -58,6 +58,7 @@ class Container:
     worker: bool = False
     output: Output = field(default_factory=lambda: Output(readable=True))
     exit_code: int | None = None
+    lost_docker: bool = False
 
 
 class FakeImages:
@@ -117,7 +118,9 @@ class FakeWorld:
     def list(self) -> dict[str, Found]:
         self._check_docker()
         return {
-            c.slot: Found(Machine(c.status, c.id, c.exit_code, spec=c.spec), "default", "acme")
+            c.slot: Found(
+                Machine(c.status, c.id, c.exit_code, spec=c.spec, lost_docker=c.lost_docker), "default", "acme"
+            )
             for c in self.containers.values()
         }
 

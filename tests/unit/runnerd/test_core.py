@@ -76,7 +76,7 @@ machines = st.builds(
     Machine,
     status=st.sampled_from(MachineStatus),
     id=st.sampled_from([CONTAINER, "d" * 64]),
-    exit_code=st.none() | st.sampled_from([0, 1, 7, 64, 65, 66, 137]),
+    exit_code=st.none() | st.sampled_from([0, 1, 7, 64, 65, 66, 67, 137]),
     oom_killed=st.booleans(),
     dead_since=moments,
 )

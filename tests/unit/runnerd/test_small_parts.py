@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runnerd.companion import WorkFolders, companions_of, has_lost_docker, specs
 from runnerd.composefile import replace_text, without_slot
 from runnerd.core import back_off
 from runnerd.delivery import CredentialError, input_lines
@@ -122,3 +123,62 @@ def test_the_table_shows_what_a_person_asks() -> None:
 )
 def test_durations(seconds: object, text: str) -> None:
     assert duration(seconds) == text
+
+
+RUNNER = {"Id": "a" * 64, "State": "running", "Labels": {"ephemeral.github-runners.docker": "dind"}}
+
+
+def companion(state: str, runner: str = "a" * 64) -> dict[str, object]:
+    """As Docker lists the daemon beside a runner."""
+    return {
+        "Id": "d" * 64,
+        "State": state,
+        "Labels": {"ephemeral.github-runners.role": "docker"},
+        "HostConfig": {"NetworkMode": f"container:{runner}"},
+    }
+
+
+def test_a_companion_belongs_to_the_container_whose_network_it_lives_in() -> None:
+    mine, other = companion("running"), companion("running", "b" * 64)
+    assert companions_of("a" * 64, [RUNNER, mine, other]) == [mine]
+    assert companions_of("c" * 64, [RUNNER, mine, other]) == []
+
+
+@pytest.mark.parametrize(
+    ("states", "lost"), [(["running"], False), (["created"], False), (["exited"], True), (["dead"], True), ([], True)]
+)
+def test_a_runner_loses_its_docker(states: list[str], lost: bool) -> None:
+    assert has_lost_docker(RUNNER, [companion(state) for state in states]) is lost
+    assert has_lost_docker({**RUNNER, "Labels": {}}, [companion(state) for state in states]) is False
+
+
+def test_a_definition_changes_with_that_of_the_companion() -> None:
+    one = specs({"runner-1": "x", "runner-1-docker": "y", "bare-1": "z"})
+    assert one.keys() == {"runner-1", "bare-1"} and one["bare-1"] == "z"
+    assert specs({"runner-1": "x", "runner-1-docker": "other"})["runner-1"] != one["runner-1"]
+    assert specs({"runner-1": "other", "runner-1-docker": "y"})["runner-1"] != one["runner-1"]
+
+
+def test_a_work_folder_is_new_for_each_runner_and_only_where_it_is_wanted(tmp_path: Path) -> None:
+    folders, mine = WorkFolders(tmp_path), tmp_path / "work" / "runner-1"
+    folders.renew("runner-1", "_work")
+    assert not mine.exists()
+    folders.renew("runner-1", str(mine))
+    (mine / "deep").mkdir()
+    (mine / "deep" / "file").write_text("of a job")
+    assert mine.stat().st_mode & 0o7777 == 0o777
+    assert mine.parent.stat().st_mode & 0o7777 == 0o700
+    folders.renew("runner-1", str(mine))
+    assert list(mine.iterdir()) == []
+    folders.remove("runner-1")
+    assert not mine.exists()
+    folders.remove("runner-1")
+
+
+def test_a_work_folder_that_a_job_made_a_link_leads_nowhere(tmp_path: Path) -> None:
+    folders, mine, victim = WorkFolders(tmp_path), tmp_path / "work" / "runner-1", tmp_path / "victim"
+    victim.mkdir()
+    mine.parent.mkdir()
+    mine.symlink_to(victim)
+    folders.renew("runner-1", str(mine))
+    assert victim.is_dir() and mine.is_dir() and not mine.is_symlink()

@@ -274,6 +274,21 @@ def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host
     assert host.world.killed_busy == []
 
 
+def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(host: Host) -> None:
+    host.online()
+    busy, idle, other = (host.of(slot) for slot in SLOTS)
+    host.world.take_job(busy, "build")
+    busy.lost_docker = idle.lost_docker = True
+    host.rounds(40)
+    assert host.of("runner-1") is busy and host.of("runner-3") is other
+    assert host.of("runner-2") is not idle
+    assert "its Docker has ended" in next(s.reason for s in host.supervisor.status.slots if s.slot == "runner-1")
+    host.world.end_job(busy)
+    host.rounds(4)
+    assert host.of("runner-1") is not busy
+    assert host.world.killed_busy == []
+
+
 def test_github_that_lags_is_overruled_by_the_worker_and_by_its_own_422(host: Host) -> None:
     host.online()
     container = host.of("runner-1")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.ephemeral.github_runners.plugins.filter.runner_docker import declaration, runner_shares
 from runnerd.chores import DAY
 from runnerd.composefile import images, with_image
 from runnerd.status import upkeep
@@ -185,6 +186,14 @@ def test_only_what_follows_the_tag_is_moved() -> None:
     assert moved == FILE.replace(f"{OLD} # follows", f"{NEW} # follows")
     assert with_image(moved, TAG, OLD) == FILE
     assert with_image(FILE, "y:1", NEW) == FILE
+
+
+def test_a_moved_image_gets_a_volume_of_its_own() -> None:
+    """The text is the playbook's: a runner never meets the Node.js of another image."""
+    key = runner_shares({"image": TAG, "environment": {}, "work_folder": "_work", "volumes": []}, None)["key"]
+    other = declaration("externals-0123456789ab", OLD)
+    before = f"{FILE}volumes:\n{declaration(key, OLD)}{other}"
+    assert with_image(before, TAG, NEW) == f"{with_image(FILE, TAG, NEW)}volumes:\n{declaration(key, NEW)}{other}"
 
 
 def test_due_within_the_day_is_spread(host: Host) -> None:

@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     logs = add("logs", _logs, "the output of a slot's runners, past ones too (from the journal of systemd)")
     logs.add_argument("slot", metavar="SLOT", help="such as runner-1, or 1")
     logs.add_argument("--follow", "-f", action="store_true", help="go on as it is written")
+    logs.add_argument("--docker", action="store_true", help="that of the Docker daemons beside them instead")
     logs.add_argument("--last", type=int, default=1000, help="lines to begin with (default: %(default)s)")
     serve = add("serve", _serve, "be the daemon; systemd starts this")
     serve.add_argument("--settings", type=Path, default=DEFAULT_SETTINGS, help="(default: %(default)s)")
@@ -290,7 +291,8 @@ def _events(options: argparse.Namespace) -> int:
 
 def _logs(options: argparse.Namespace) -> NoReturn:
     slot = f"runner-{options.slot}" if options.slot.isdigit() else options.slot
-    command = ["journalctl", "--output=cat", f"--lines={options.last}", f"CONTAINER_NAME=github-{slot}"]
+    name = f"github-{slot}-docker" if options.docker else f"github-{slot}"
+    command = ["journalctl", "--output=cat", f"--lines={options.last}", f"CONTAINER_NAME={name}"]
     if options.follow:
         command.append("--follow")
     sys.stdout.flush()

@@ -11,6 +11,7 @@ change.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -26,7 +27,17 @@ def without_slot(text: str, slot: str) -> str:
         return text
     first = stripped.index(begin)
     last = stripped.index(end, first)
-    return "".join(lines[:first] + lines[last + 1 :])
+    return _without_unused_volumes("".join(lines[:first] + lines[last + 1 :]))
+
+
+#: A volume that the runners of one image share, see the playbook's filter runner_externals.
+_VOLUME = re.compile(r"^  (externals-[0-9a-f]{12}): .*\n", re.MULTILINE)
+
+
+def _without_unused_volumes(text: str) -> str:
+    """Without the volumes that no service names, and without their heading if none is left."""
+    text = _VOLUME.sub(lambda match: match[0] if f"source: {match[1]}\n" in text else "", text)
+    return text.removesuffix("volumes:\n")
 
 
 _IMAGE = re.compile(r"^([ \t]*image:[ \t]+)(\S+)(?:([ \t]+# follows )(\S+))?[ \t]*$", re.MULTILINE)
@@ -44,8 +55,11 @@ def images(text: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
 
 
 def with_image(text: str, tag: str, reference: str) -> str:
-    """The file's text with `reference` wherever `tag` is followed."""
-    return _IMAGE.sub(lambda m: f"{m[1]}{reference}{m[3]}{m[4]}" if m[4] == tag else m[0], text)
+    """The file's text with `reference` wherever `tag` is followed, and with a volume of its own for its `externals`."""
+    text = _IMAGE.sub(lambda m: f"{m[1]}{reference}{m[3]}{m[4]}" if m[4] == tag else m[0], text)
+    key, version = (hashlib.sha256(name.encode()).hexdigest()[:12] for name in (tag, reference))
+    name = f"  externals-{key}: {{name: github-runners-externals-{key}-"
+    return re.sub(rf"^{re.escape(name)}[0-9a-f]{{12}}", name + version, text, flags=re.MULTILINE)
 
 
 def replace_text(path: Path, text: str) -> None:

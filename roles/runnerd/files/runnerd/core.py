@@ -54,6 +54,7 @@ LAST_LINES_PATIENCE = 3.0
 EXIT_USED_BEFORE = 64
 EXIT_NO_CREDENTIAL = 65
 EXIT_NO_RUNNER = 66
+EXIT_NO_DOCKER = 67
 #: actions/runner: ReturnCode in Constants.cs, passed on because the entrypoint asks for it.
 EXIT_VERSION_DEPRECATED = 7
 
@@ -357,6 +358,8 @@ def classify(view: SlotView) -> tuple[Outcome, str]:
         return Outcome.NEVER_ONLINE, "no credential reached the container in time"
     if not gone and machine.exit_code == EXIT_NO_RUNNER:
         return Outcome.NEVER_ONLINE, "the image holds no run.sh of actions/runner where it is looked for"
+    if not gone and machine.exit_code == EXIT_NO_DOCKER:
+        return Outcome.NEVER_ONLINE, f"its Docker did not come; see: runnerd logs {view.slot} --docker"
     if gone or machine.oom_killed or (machine.exit_code or 0) >= 128:
         return Outcome.KILLED, how
     if output.listening_at is not None or view.registration.online:

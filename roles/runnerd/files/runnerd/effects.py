@@ -88,7 +88,7 @@ class Effects:
         attempt = self._journal.advance(attempt.id, Phase.MINTING, container_id=container_id, name=name)
         crashpoint("mint.before")
         try:
-            minted = self._broker.mint(pool, name)
+            minted = self._broker.mint(pool.in_slot(slot), name)
         except GitHubError as exc:
             self.refused(exc, pool)
             if may_exist(exc):

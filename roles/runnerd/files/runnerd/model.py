@@ -107,6 +107,7 @@ class Machine:
     oom_killed: bool = False
     spec: str = ""
     dead_since: float | None = None  # when it was first seen dead
+    lost_docker: bool = False  # it runs, and the Docker daemon that belongs to it does not
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Leaving(Enum):
 
     NO = ""
     CHANGED = "its definition changed"
+    LOST_DOCKER = "its Docker has ended"
     SCALED_DOWN = "the pool became smaller"
     DRAINED = "drained"
     NOW = "stopped now"

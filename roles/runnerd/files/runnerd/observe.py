@@ -121,12 +121,12 @@ class Observer:
     ) -> SlotView:
         pool = wishes.settings.pool_of.get(slot)
         wanted_here = pool is not None and pool.slots.index(slot) < wishes.demand.get(pool.name, 0)
-        leaving, limit = self._leaving(slot, wanted_here, attempt, wishes)
+        leaving, limit = self._leaving(slot, wanted_here, attempt, machine, wishes)
         failures = self._backoff.failures(slot)
         return SlotView(
             slot=slot,
             pool=pool.name if pool else attempt.pool if attempt else "",
-            wanted=wanted_here and not wishes.paused and leaving in (Leaving.NO, Leaving.CHANGED),
+            wanted=wanted_here and not wishes.paused and leaving in (Leaving.NO, Leaving.CHANGED, Leaving.LOST_DOCKER),
             leaving=leaving,
             leave_by=limit,
             attempt=attempt,
@@ -142,7 +142,7 @@ class Observer:
         )
 
     def _leaving(
-        self, slot: str, wanted: bool, attempt: Attempt | None, wishes: _Wishes
+        self, slot: str, wanted: bool, attempt: Attempt | None, machine: Machine, wishes: _Wishes
     ) -> tuple[Leaving, float | None]:
         """Why a slot's runner should go, and by when."""
         limits, definition = wishes.settings.limits, wishes.definition
@@ -157,6 +157,8 @@ class Observer:
             reason = Leaving.SCALED_DOWN
         elif attempt is not None and not definition.error and attempt.spec != definition.hashes.get(slot):
             reason = Leaving.CHANGED
+        elif machine.lost_docker:
+            reason = Leaving.LOST_DOCKER
         else:
             if attempt is not None and attempt.leaving_since is not None:
                 self._journal.advance(attempt.id, leaving_since=None)

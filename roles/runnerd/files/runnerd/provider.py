@@ -14,7 +14,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -26,6 +26,19 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from .clock import Clock
+from .companion import (
+    LABEL_ROLE,
+    LABEL_WORK_FOLDER,
+    Summary,
+    WorkFolders,
+    companion_service,
+    companions_of,
+    has_lost_docker,
+    is_companion,
+    runner_of,
+    spec_of,
+    specs,
+)
 from .composefile import images as images_in
 from .composefile import replace_text, with_image, without_slot
 from .images import EngineImages, Images
@@ -102,7 +115,10 @@ class Provider(Protocol):
         """Make the slot's machine, unstarted; its id."""
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
-        """Start the machine and write `data` to its first process, once; raises ProviderError if it never ran."""
+        """Start the machine and write `data` to its first process, once.
+
+        Raises ProviderError if it never ran, or was stopped before it was told.
+        """
 
     def stop(self, machine_id: str) -> None:
         """Ask the machine to end, then make it."""
@@ -144,28 +160,40 @@ class ComposeProvider:
         self._definition_stamp: tuple[int, int, int] | None = None
         self._definition = Definition(error="not read yet")
         self._definition_retry_at = 0.0
+        self._services: frozenset[str] = frozenset()
+        self._work_folders = WorkFolders(settings.file.parent)
 
     # Reading
 
     def list(self) -> dict[str, Found]:
         """Every container of the project that carries a slot's label."""
         client = self._client(LOOK_TIMEOUT)
-        # Without what a person makes of a slot's service by `docker compose run`.
-        labels_wanted = [f"com.docker.compose.project={self._settings.project}", "com.docker.compose.oneoff=False"]
         try:
-            found = {}
-            for summary in client.containers(all=True, filters={"label": labels_wanted}):
-                labels = summary.get("Labels") or {}
-                slot = labels.get(LABEL_SLOT)
-                if slot:
-                    machine = self._machine(client, summary)
+            summaries = self._summaries(client)
+            found: dict[str, Found] = {}
+            for summary in summaries:
+                labels = summary["Labels"]
+                slot = labels[LABEL_SLOT]
+                if not is_companion(summary):
+                    machine = self._machine(client, summary, companions_of(summary["Id"], summaries))
                     found[slot] = Found(machine, labels.get(LABEL_POOL, ""), labels.get(LABEL_SCOPE, ""))
+            for companion in filter(is_companion, summaries):
+                # One whose runner was removed by hand is what is left of the slot's machine.
+                left = Machine(MachineStatus.DEAD, companion["Id"])
+                found.setdefault(companion["Labels"][LABEL_SLOT], Found(left))
             return found
         except (docker.errors.DockerException, requests.RequestException) as exc:
             raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
 
+    def _summaries(self, client: docker.APIClient) -> Sequence[dict[str, Any]]:
+        """All containers of the project that belong to a slot, as Docker lists them."""
+        # Without what a person makes of a slot's service by `docker compose run`.
+        wanted = [f"com.docker.compose.project={self._settings.project}", "com.docker.compose.oneoff=False", LABEL_SLOT]
+        found: Sequence[dict[str, Any]] = client.containers(all=True, filters={"label": wanted})
+        return found
+
     @staticmethod
-    def _machine(client: docker.APIClient, summary: dict[str, Any]) -> Machine:
+    def _machine(client: docker.APIClient, summary: dict[str, Any], companions: Sequence[Summary]) -> Machine:
         status = _STATUS.get(summary["State"], MachineStatus.UNKNOWN)
         exit_code, oom_killed = None, False
         if status is MachineStatus.DEAD:
@@ -177,8 +205,9 @@ class ComposeProvider:
                 # One container that Docker cannot tell about must not blind us for the others.
                 return Machine(MachineStatus.UNKNOWN, summary["Id"])
             exit_code, oom_killed = state["ExitCode"], state["OOMKilled"]
-        spec = summary["Labels"].get("com.docker.compose.config-hash", "")
-        return Machine(status, summary["Id"], exit_code, oom_killed, spec)
+        spec = spec_of(*(one["Labels"].get("com.docker.compose.config-hash", "") for one in (summary, *companions[:1])))
+        lost = status is MachineStatus.RUNNING and has_lost_docker(summary, companions)
+        return Machine(status, summary["Id"], exit_code, oom_killed, spec, lost_docker=lost)
 
     def definition(self) -> Definition:
         """Read again only when the file has changed."""
@@ -193,7 +222,8 @@ class ComposeProvider:
                 lines = self._compose("config", "--hash", "*", timeout=LOOK_TIMEOUT).splitlines()
                 named, follows = images_in(self._settings.file.read_text(encoding="utf-8"))
                 hashes = dict(line.split(maxsplit=1) for line in lines if line.strip())
-                self._definition = Definition(hashes, images=named, follows=follows)
+                self._services = frozenset(hashes)
+                self._definition = Definition(specs(hashes), images=named, follows=follows)
             except (ProviderError, OSError, ValueError) as exc:
                 self._definition = Definition(error=f"{exc}. Do: run the playbook again")
                 self._definition_retry_at = self._clock.now() + DEFINITION_RETRY
@@ -245,15 +275,54 @@ class ComposeProvider:
     # Changing
 
     def create(self, slot: str) -> str:
-        """`docker compose create` of one service, then its id; never one that was used before."""
+        """`docker compose create` of the slot's services, then its id; never one that was used before."""
+        self.definition()
+        services = [slot, *({companion_service(slot)} & self._services)]
         with self._compose_lock:
-            self._compose("create", "--no-recreate", "--pull", "never", slot)
+            # A companion outlives a runner that is removed by hand, and Compose would take it for the new one's.
+            self._discard(slot, lambda one, all_of_them: is_companion(one) and runner_of(one) not in all_of_them)
+            try:
+                self._compose("create", "--no-recreate", "--pull", "never", *services)
+            except ProviderError:
+                self._discard(slot, lambda one, _all: bool(one["State"] == "created"))
+                raise
+            self._remove_old_externals()
         found = self.list().get(slot)
         if found is None:
             raise ProviderError(f"Compose made no container for {slot}. Do: run the playbook again")
         if found.machine.status is not MachineStatus.CREATED:
             raise ProviderError(f"the container of {slot} is {found.machine.status.value} already")
+        self._renew_work_folder(slot, found.machine.id)
         return found.machine.id
+
+    def _discard(self, slot: str, doomed: Callable[[Summary, set[str]], bool]) -> None:
+        """Remove those of a slot's containers that nobody can use, given the ids of all."""
+        client = self._client()
+        try:
+            summaries = self._summaries(client)
+            ids = {one["Id"] for one in summaries}
+            for one in summaries:
+                if one["Labels"][LABEL_SLOT] == slot and doomed(one, ids):
+                    self._remove(client, one["Id"], force=True)
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderError(f"what is left in {slot} could not be removed: {_first_line(exc)}") from exc
+
+    def _remove_old_externals(self) -> None:
+        """Remove the volumes with the `externals` of runner images that no container is of any more."""
+        client = self._client()
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            filters = {"dangling": True, "label": [f"{LABEL_ROLE}=externals"]}
+            for volume in client.volumes(filters=filters)["Volumes"] or []:
+                client.remove_volume(volume["Name"])
+
+    def _renew_work_folder(self, slot: str, machine_id: str) -> None:
+        try:
+            labels = self._client().inspect_container(machine_id)["Config"]["Labels"]
+            self._work_folders.renew(slot, labels.get(LABEL_WORK_FOLDER, ""))
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            raise ProviderError(f"the container cannot be looked at: {_first_line(exc)}") from exc
+        except OSError as exc:
+            raise ProviderError(f"the work folder of {slot} could not be made: {exc}") from exc
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
         """Attach to the standard input, start, write once."""
@@ -272,6 +341,14 @@ class ComposeProvider:
             _close(stream)
             return Delivery.UNKNOWN
         try:
+            # Before the credential: if it cannot be started, nothing was handed out.
+            self._start_companions(client, machine_id)
+        except (docker.errors.DockerException, requests.RequestException) as exc:
+            _close(stream)
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                client.stop(machine_id, timeout=0)
+            raise ProviderError(f"the runner's Docker could not be started: {_first_line(exc)}") from exc
+        try:
             raw: socket.socket = stream._sock  # the SDK hands out a read-only file object over the socket
             raw.settimeout(self._timeout)
             raw.sendall(data)
@@ -281,6 +358,10 @@ class ComposeProvider:
         finally:
             _close(stream)
         return Delivery.SENT
+
+    def _start_companions(self, client: docker.APIClient, machine_id: str) -> None:
+        for companion in companions_of(machine_id, self._summaries(client)):
+            client.start(companion["Id"])
 
     def stop(self, machine_id: str) -> None:
         """SIGTERM, the container's own grace period, SIGKILL."""
@@ -303,17 +384,35 @@ class ComposeProvider:
             raise ProviderDown(f"Docker does not answer: {_first_line(exc)}") from exc
 
     def remove(self, machine_id: str, force: bool) -> None:
-        """With `v=1`: Compose's own recreate leaks one anonymous volume each time (measured)."""
+        """The runner's container first: it decides whether it may go; what belongs to it follows."""
+        client = self._client()
         try:
-            self._client().remove_container(machine_id, v=True, force=force)
-        except docker.errors.NotFound:
-            return
+            summaries = self._summaries(client)
+            own = [one for one in summaries if one["Id"] == machine_id]
+            self._remove(client, machine_id, force or any(is_companion(one) for one in own))
+            for companion in companions_of(machine_id, summaries):
+                self._remove(client, companion["Id"], force=True)
+            for one in own:
+                self._work_folders.remove(one["Labels"][LABEL_SLOT])
         except (docker.errors.DockerException, requests.RequestException) as exc:
             raise ProviderError(f"the container could not be removed: {_first_line(exc)}") from exc
+        except OSError as exc:
+            raise ProviderError(f"the work folder could not be removed: {exc}") from exc
+
+    @staticmethod
+    def _remove(client: docker.APIClient, container_id: str, force: bool) -> None:
+        """With `v=1`: Compose's own recreate leaks one anonymous volume each time (measured)."""
+        with contextlib.suppress(docker.errors.NotFound):
+            client.remove_container(container_id, v=True, force=force)
 
     def release(self, slot: str) -> None:
         """Take the slot's block out of the Compose file."""
         self._rewrite(lambda text: without_slot(text, slot))
+        try:
+            self._work_folders.remove(slot)
+        except OSError as exc:
+            raise ProviderError(f"the work folder of {slot} could not be removed: {exc}") from exc
+        self._remove_old_externals()
 
     def follow(self, tag: str, reference: str) -> None:
         """Write it into the Compose file."""

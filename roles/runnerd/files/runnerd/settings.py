@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,10 @@ class Pool:
     def key(self) -> str:
         """What its lists, gates and budgets hang on."""
         return scope_key(self.credential, self.scope)
+
+    def in_slot(self, slot: str) -> Pool:
+        """The pool as one slot has it: a work folder on the host is the slot's own."""
+        return replace(self, work_folder=self.work_folder.replace("{slot}", slot))
 
 
 @dataclass(frozen=True)

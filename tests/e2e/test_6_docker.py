@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Docker inside of jobs: a daemon of each runner's own, that of the host, or none; and what of the host a job gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.rig import GROUP, Rig
+from tests.lab.common import eventually
+
+RUNNER, COMPANION = "github-runner-1", "github-runner-1-docker"
+
+#: What a job does with Docker; it leaves images, a volume, a network, and a container that runs.
+USE = r"""
+echo from-the-job > file
+docker run --rm -v "$PWD:$PWD" -w "$PWD" IMAGE sh -c 'cat file; echo from-the-container > answer'
+cat answer
+docker run --rm IMAGE nslookup api.github.test | grep -c Address
+docker network create left && docker volume create left
+docker run -d --name left --network left -v left:/left -p 8099:80 IMAGE httpd -f -p 80 -h /
+until curl --silent --fail --output /dev/null http://localhost:8099/bin/sh; do sleep 0.2; done
+echo a published port is on localhost
+# As the runner does it for a job in a container: its own Node.js, and Docker.
+docker run --rm -v "$RUNNER_HOME/externals:/__e:ro" -v /var/run/docker.sock:/var/run/docker.sock IMAGE \
+  sh -c '/__e/node24/bin/node; test -S /var/run/docker.sock && echo sock'
+touch "$RUNNER_HOME/externals/x" 2>/dev/null || echo externals are read-only
+sudo -n true && echo sudo
+"""
+
+LOOK = r"""
+[ -z "$(docker ps -aq)" ] && [ -z "$(docker images -q)" ] && [ -z "$(docker volume ls -q)" ] && [ ! -e file ]
+[ "$(docker network ls -q | wc -l)" = 3 ]
+echo clean
+"""
+
+
+@pytest.fixture(scope="module")
+def busybox(shared: Rig) -> str:
+    """The image that jobs run."""
+    return shared.lab.push_busybox().reference
+
+
+@pytest.fixture(scope="module")
+def dind(shared: Rig) -> dict[str, Any]:
+    """The variables of one runner with a Docker of its own."""
+    image = shared.lab.push_dind().reference
+    # The daemon in the container does not know the lab's authority.
+    arguments = ["--insecure-registry=registry.test"]
+    return {"docker": "dind", "dind_image": image, "dind_arguments": arguments, "count": 1}
+
+
+def fresh_volumes(rig: Rig) -> set[str]:
+    """The volumes that have to be new with every runner."""
+    return {name for name in rig.volumes() if "externals" not in name}
+
+
+def test_a_job_has_a_docker_of_its_own_and_the_next_one_finds_nothing_of_it(
+    rig: Rig, dind: dict[str, Any], busybox: str
+) -> None:
+    rig.deploy(**dind)
+    rig.idle(1)
+    containers, volumes = rig.containers(), fresh_volumes(rig)
+    assert containers.keys() == {RUNNER, COMPANION}
+    assert len(volumes) == 3  # the work folder, /var/run, Docker's data
+    assert all("docker" in runner["labels"] for runner in rig.github.runners())
+    job = rig.github.wait_job(rig.job(USE.replace("IMAGE", busybox), name="uses Docker"), 180)
+    assert job["result"] == "Succeeded", job["log"]
+    for line in ("from-the-job", "from-the-container", "on localhost", "v24.0.0", "sock", "are read-only", "sudo"):
+        assert line in job["log"], job["log"]
+    after = rig.github.wait_job(rig.job(LOOK))
+    assert after["result"] == "Succeeded", after["log"]
+    rig.idle(1)
+    assert rig.containers().keys() == containers.keys()
+    assert not set(rig.containers().values()) & set(containers.values())
+    assert len(fresh_volumes(rig)) == len(volumes) and not fresh_volumes(rig) & volumes
+    assert len(rig.volumes() - fresh_volumes(rig)) == 1  # the runner image's own, read-only
+    assert rig.deploy(**dind).changed == 0
+
+
+def test_composes_own_commands_leave_both_alone(rig: Rig, dind: dict[str, Any]) -> None:
+    rig.deploy(**dind)
+    rig.idle(1)
+    before = rig.containers()
+    for words in (["up", "-d"], ["restart"], ["stop"], ["down", "--remove-orphans"]):
+        rig.host.docker("compose", "-f", "/opt/github-runners/docker-compose.yml", *words)
+    assert rig.containers() == before
+    rig.idle(1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        f"docker rm --force {RUNNER}",  # leaves its companion behind
+        f"docker rm --force {COMPANION}",
+        f"docker kill {COMPANION}",
+        f"systemctl stop runnerd; docker rm --force {RUNNER}; rm /var/lib/runnerd/journal*; systemctl start runnerd",
+    ],
+)
+def test_half_a_machine_is_replaced_whole(rig: Rig, dind: dict[str, Any], how: str) -> None:
+    rig.deploy(**dind)
+    rig.idle(1)
+    before, volumes = rig.containers(), len(fresh_volumes(rig))
+    rig.host.exec("sh", "-c", how)
+    eventually(
+        lambda: rig.containers().keys() == before.keys() and not set(rig.containers().values()) & set(before.values()),
+        60,
+        rig.tell,
+    )
+    rig.idle(1)
+    assert rig.github.wait_job(rig.job("docker info"))["result"] == "Succeeded"
+    rig.idle(1)
+    assert len(fresh_volumes(rig)) == volumes
+
+
+def test_a_power_cut_leaves_nothing_of_either(rig: Rig, dind: dict[str, Any]) -> None:
+    rig.deploy(**dind)
+    rig.idle(1)
+    before, volumes = rig.containers(), fresh_volumes(rig)
+    rig.host.reboot(power_cut=True)
+    rig.idle(1)
+    assert not set(rig.containers().values()) & set(before.values())
+    assert len(fresh_volumes(rig)) == len(volumes) and not fresh_volumes(rig) & volumes
+
+
+def test_a_docker_that_does_not_come_is_said_aloud(rig: Rig, dind: dict[str, Any]) -> None:
+    result = rig.try_deploy(**{**dind, "dind_arguments": ["--no-such-option"]}, online_timeout=20)
+    assert result.rc != 0
+    rig.until(lambda slots: "Docker did not come" in slots["runner-1"]["reason"], 120)
+    assert "no-such-option" in rig.runnerd("logs", "1", "--docker")
+
+
+def test_pools_of_one_host_have_docker_each_in_its_own_way(rig: Rig, dind: dict[str, Any], busybox: str) -> None:
+    rig.host.exec("mkdir", "-p", "/srv/given", "/srv/archives")
+    rig.host.write("/srv/given/note", "from the host\n")
+    pools = [
+        {**dind, "name": "own", "extra_labels": ["own"]},
+        {"name": "host", "docker": "socket", "docker_socket_acknowledged": True, "count": 2, "extra_labels": ["host"]},
+        {"name": "bare", "docker": "none", "count": 1, "extra_labels": ["bare"], "allow_sudo": False,
+         "volumes": ["/srv/given:/srv/given:ro"], "action_archives": "/srv/archives"},
+    ]  # fmt: skip
+    rig.deploy(pools=pools)
+    rig.github.wait_online(4)
+
+    job = rig.github.wait_job(rig.job("docker info --format '{{.Name}}'; hostname", labels=["own"]))
+    name, hostname = job["log"].splitlines()[-2:]
+    assert job["result"] == "Succeeded" and name == hostname, job["log"]
+
+    script = (
+        f"pwd; echo x > file; docker run --rm -v $PWD:/x {busybox} cat /x/file; docker ps --format '{{{{.Names}}}}'"
+    )
+    places = set()
+    for _each in range(3):
+        job = rig.github.wait_job(rig.job(f"ls -A; {script}", labels=["host"]), 180)
+        assert job["result"] == "Succeeded", job["log"]
+        place, said, *names = job["log"].splitlines()
+        assert place.startswith("/opt/github-runners/work/host-") and said == "x", job["log"]
+        assert {"github-own-1", "github-host-1", "github-bare-1"} <= set(names), job["log"]
+        places.add(place)
+    assert len({place.split("/")[4] for place in places}) <= 2  # a slot's own
+    rig.github.wait_online(4)
+    left = rig.host.exec("find", "/opt/github-runners/work", "-type", "f").stdout
+    assert left == "", "a work folder outlives its runner"
+
+    script = "cat /srv/given/note; ls -d $ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE; touch /srv/given/x || echo read-only"
+    script += "; sudo -n true || echo no sudo; command -v docker && docker ps || echo no Docker"
+    job = rig.github.wait_job(rig.job(script, labels=["bare"]))
+    for line in ("from the host", "/opt/action-archives", "read-only", "no sudo", "no Docker"):
+        assert line in job["log"], job["log"]
+
+    rig.deploy(count=1)
+    rig.idle(1)
+    eventually(lambda: rig.containers().keys() == {RUNNER}, 60, rig.tell)
+    assert rig.volumes() == set()
+    assert rig.host.exec("ls", "/opt/github-runners/work").stdout == ""
+    assert rig.deploy(count=1).changed == 0
+
+
+#: The group variables that the homelab seed's own documentation shows; its sizes are for a host of 16 processors.
+SEED = {
+    "github_scope": "org",
+    "github_org": "my-org",
+    "github_runner_count": 2,
+    "github_runner_cpus": "1.0",
+    "github_runner_memory": "1g",
+    "github_runner_labels": ["self-hosted", "homelab", "ansible", "ephemeral", "docker", "linux", "x64"],
+    "github_runner_mount_docker_socket": True,
+    "github_registration_token": "{{ vault_github_registration_token }}",
+}
+TRANSLATED = ("scope", "count", "cpus", "memory", "docker")
+
+
+@pytest.fixture
+def seed(rig: Rig) -> Iterator[Rig]:
+    """The seed's variables in place of ours; what is left of ours is the token, and what the lab needs."""
+    ours = {f"github_docker_runners_{name}": None for name in TRANSLATED}
+    rig.project.set_variables(GROUP, **SEED, **ours, github_docker_runners_extra_labels=None)
+    yield rig
+    rig.project.set_variables(GROUP, **dict.fromkeys(SEED), github_docker_runners_extra_labels=["homelab"])
+    rig.forget()
+
+
+def test_a_copy_of_the_seeds_variables_deploys(seed: Rig, busybox: str) -> None:
+    result = seed.project.playbook("deploy")
+    assert result.rc == 0, result.output[-4000:]
+    assert "github_runner_mount_docker_socket = true: every job is root on this host" in result.output
+    for runner in seed.github.wait_online(2):
+        assert set(runner["labels"]) == set(SEED["github_runner_labels"])  # type: ignore[call-overload]  # a list
+    job = seed.github.wait_job(seed.job(f"docker run --rm {busybox} echo in Docker", labels=["self-hosted", "homelab"]))
+    assert job["result"] == "Succeeded" and "in Docker" in job["log"], job["log"]
+    again = seed.project.playbook("deploy")
+    assert again.rc == 0 and again.changed == 0, again.output
