@@ -59,6 +59,11 @@ class World:
         fields: dict[str, Any] = {"group_id": 1, "labels": ["x"], "work_folder": "_work", "base": "http://double"}
         return self.github.register(self.scope, name=name, key=self._key, **fields)[0]
 
+    def configure(self, name: str = "one", ephemeral: bool = False) -> Runner:
+        fields: dict[str, Any] = {"group_id": 1, "base": "http://double", "version": "2.336.0", "replaces": None}
+        key, labels = self._key.public_key(), [("X", "custom")]
+        return self.github.configure(self.scope, name=name, labels=labels, key=key, ephemeral=ephemeral, **fields)
+
     def connect(self, runner: Runner, version: str = "2.336.0") -> Session:
         fields: dict[str, Any] = {"os": "Linux", "architecture": "X64", "disable_update": True, "remote": ""}
         return self.github.open_session(runner, version=version, **fields)
@@ -163,6 +168,46 @@ def test_an_offline_runner_is_kept_for_a_day_from_when_it_was_last_online(world:
     assert world.names() == ["one"]
     world.clock.pass_time(1)
     assert world.names() == []
+
+
+@pytest.mark.parametrize(("ephemeral", "days"), [(True, 1), (False, 14)])
+def test_who_ran_config_is_kept_for_a_day_or_two_weeks(world: World, ephemeral: bool, days: int) -> None:
+    world.configure(ephemeral=ephemeral)
+    world.clock.advance(days * 86400 - 1)
+    assert world.names() == ["one"]
+    world.clock.advance(1)
+    assert world.names() == []
+
+
+def test_who_is_not_ephemeral_goes_on_after_a_job(world: World) -> None:
+    runner = world.configure()
+    session = world.connect(runner)
+    first, second = world.queue(), world.queue()
+    world.github.acknowledge(runner, first.id)
+    for _renewal in range(10):
+        world.clock.pass_time(9)
+        world.github.renew(runner, first.id)
+    assert second.status == "queued"
+    world.github.complete(runner, first.id, "Succeeded")
+    assert world.online(runner), "the end of a job is a sign of life"
+    assert (second.status, second.runner) == ("assigned", runner)
+    message = world.github.message(runner, session)
+    assert message and message["body"]["id"] == second.id
+
+
+def test_who_is_not_ephemeral_has_no_second_job_beside_the_first(world: World) -> None:
+    """GitHub believes that a job is over which its worker has still in hand."""
+    world.github.faults.add({"complete_early": 5})
+    runner = world.configure()
+    world.connect(runner)
+    first, second = world.queue(), world.queue()
+    world.github.acknowledge(runner, first.id)
+    world.clock.pass_time(6)
+    world.github.sweep()
+    assert (first.status, second.status) == ("completed", "queued")
+    world.github.complete(runner, first.id, "Succeeded")
+    world.github.sweep()
+    assert second.status == "assigned"
 
 
 def test_a_jit_configuration_lives_an_hour(world: World) -> None:

@@ -274,14 +274,7 @@ def test_config_refuses_a_configured_runner(runner: Runner, service: Service) ->
     runner.install(service.register())
     process = runner.start("--url", "https://example.test/o", "--token", "secret", "--unattended", program="config.sh")
     assert process.wait() == 1
-    assert process.output.startswith("Cannot configure the runner because it is already configured.")
-    assert "secret" not in process.output
-
-
-def test_config_says_that_it_does_not_register(runner: Runner) -> None:
-    process = runner.start("--url", "https://example.test/o", "--token", "secret", program="config.sh")
-    assert process.wait() == 1
-    assert "registers by a JIT configuration only" in process.output
+    assert "Cannot configure the runner because it is already configured." in process.output
     assert "secret" not in process.output
 
 
@@ -289,6 +282,8 @@ def test_config_removes_the_local_files_only(runner: Runner, service: Service) -
     runner.install(service.register())
     process = runner.start("remove", "--token", "secret", program="config.sh")
     assert process.wait() == 1
+    assert "A runner of a JIT configuration cannot be removed with a token." in process.output
+    assert "secret" not in process.output
     assert runner.files == {".runner", ".credentials", ".credentials_rsaparams"}
     process = runner.start("remove", "--local", program="config.sh")
     assert process.wait() == 0

@@ -7,27 +7,33 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import views
 from .access import Credential, Holder, Limiter, Refused, authenticate, authorize, check_sso, credential_headers
 from .apps import App, Apps, Installation
 from .jit import KEYS
 from .settings import deprecation, latest_version
-from .state import GitHub, Runner, Scope
-from .wire import FACTS, GITHUB, answer
+from .state import REGISTER, REMOVE, GitHub, Runner, RunnerToken, Scope
+from .wire import FACTS, GITHUB, REMOTE, answer
 
 PREFIXES = ("", "/api/v3")  # api.github.com, and where GitHub Enterprise Server has it
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 SCOPES = ("/repos/{owner}/{repo}", "/orgs/{org}", "/enterprises/{enterprise}")
 NAME_LENGTH = 64  # of a runner; from memory, not in GitHub's description
 LABEL_LENGTH = 256
+LABEL_KINDS = {"system": "read-only", "user": "custom"}  # config.sh's words, and the API's
 FULL_ONLY = ("subscribers_count", "network_count")  # of a repository, where it is asked for itself
 
 
@@ -45,6 +51,7 @@ class Call:
     github: GitHub
     api: str  # base URL of the API as the client sees it
     asking: App | None = None  # the App whose JWT came with it
+    token: RunnerToken | None = None  # what config.sh sent
 
     @property
     def app(self) -> App:
@@ -138,6 +145,11 @@ def _page(call: Call, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, st
     return items[(page - 1) * size : page * size], {"Link": ", ".join(links)} if links else {}
 
 
+def _base(call: Call) -> str:
+    """The URL under which runners reach GitHub."""
+    return call.request.app[PUBLIC_URL] or str(call.request.url.origin())
+
+
 async def list_runners(call: Call) -> web.Response:
     """GET runners."""
     found = call.github.listed(call.scope, call.request.query.get("name"))
@@ -171,21 +183,95 @@ async def generate_jitconfig(call: Call) -> web.Response:
     call.github.check_group(scope, group)
     call.request.app[LIMITER].register(scope.key, call.github.clock.now())
     key = await asyncio.get_running_loop().run_in_executor(None, KEYS.take)
-    base = call.request.app[PUBLIC_URL] or str(call.request.url.origin())
     runner, blob = call.github.register(
-        scope, name=name, group_id=group, labels=labels, work_folder=work, base=base, key=key
+        scope, name=name, group_id=group, labels=labels, work_folder=work, base=_base(call), key=key
     )
     return answer({"runner": views.runner(call.github, runner), "encoded_jit_config": blob}, 201)
 
 
 async def registration_token(call: Call) -> web.Response:
     """POST registration-token."""
-    return answer(views.token(*call.github.issue_token(call.scope, "registration-token")), 201)
+    return answer(views.token(*call.github.issue_token(call.scope, REGISTER)), 201)
 
 
 async def remove_token(call: Call) -> web.Response:
     """POST remove-token."""
-    return answer(views.token(*call.github.issue_token(call.scope, "remove-token")), 201)
+    return answer(views.token(*call.github.issue_token(call.scope, REMOVE)), 201)
+
+
+def _scope_of_url(call: Call, url: object) -> Scope:
+    """The scope that config.sh was told, which has to be that of its token. Raises Refused 404."""
+    name = urlsplit(str(url)).path.strip("/").lower()
+    if call.token is None or name != call.token.scope:
+        raise Refused(404, "Not Found")
+    return call.github.scope(name)
+
+
+async def runner_registration(call: Call) -> web.Response:
+    """POST runner-registration: the first word of config.sh, whatever it is about to do."""
+    body = await call.body()
+    _known(body, ("url", "runner_event"))
+    _scope_of_url(call, body["url"])
+    wanted = {"register": REGISTER, "remove": REMOVE}.get(body["runner_event"])
+    if call.token is None or call.token.kind != wanted:
+        raise Refused(404, "Not Found")
+    # A token for the service behind; runners that register in the present way have no use for it.
+    tenant = {"url": f"{_base(call)}/", "token_schema": "OAuthAccessToken", "token": secrets.token_urlsafe(32)}
+    return answer({**tenant, "use_runner_admin_flow": True})
+
+
+async def register_runner(call: Call) -> web.Response:
+    """POST register: what config.sh registers with."""
+    body = await call.body()
+    required = ("url", "group_id", "name", "version", "updates_disabled", "ephemeral", "labels", "public_key")
+    _known(body, required, ("runner_id", "replace"))
+    scope, labels = _scope_of_url(call, body["url"]), body["labels"]
+    if not isinstance(body["name"], str) or not 1 <= len(body["name"]) <= NAME_LENGTH:
+        raise _invalid(f"For 'properties/name', {body['name']!r} is not a string of 1 to {NAME_LENGTH} characters.")
+    for name, kind in (("group_id", int), ("version", str), ("updates_disabled", bool), ("ephemeral", bool)):
+        if not isinstance(body[name], kind):
+            raise _invalid(f"For 'properties/{name}', {body[name]!r} is not a {kind.__name__}.")
+    if not isinstance(labels, list) or not all(
+        isinstance(label, dict) and label.get("type") in LABEL_KINDS for label in labels
+    ):
+        raise _invalid("For 'properties/labels': not an array of names with their types.")
+    _labels([label.get("name") for label in labels])
+    key = _public_key(str(body["public_key"]))
+    call.request.app[LIMITER].register(scope.key, call.github.clock.now())
+    runner = call.github.configure(
+        scope,
+        name=body["name"],
+        version=body["version"],
+        labels=[(label["name"], LABEL_KINDS[label["type"]]) for label in labels],
+        replaces=body["runner_id"] if body.get("replace") else None,
+        group_id=body["group_id"],
+        ephemeral=body["ephemeral"],
+        disable_update=body["updates_disabled"],
+        key=key,
+        base=_base(call),
+    )
+    authorization = {
+        "authorization_url": runner.token_url,
+        "server_url": f"{_base(call)}/_runner",
+        "client_id": runner.client_id,
+    }
+    return answer({"id": runner.id, "name": runner.name, "authorization": authorization}, 201)
+
+
+def _public_key(text: str) -> rsa.RSAPublicKey:
+    """A key as .NET writes it: XML with base64 of each big-endian number. Raises Refused 422."""
+    found = [re.search(f"<{name}>([^<]+)</{name}>", text) for name in ("Exponent", "Modulus")]
+    try:
+        e, n = (int.from_bytes(base64.b64decode(one[1], validate=True), "big") for one in found if one)
+        return rsa.RSAPublicNumbers(e, n).public_key()
+    except ValueError:
+        raise _invalid("For 'properties/public_key': not an RSA key.") from None
+
+
+async def list_groups_of_repository(call: Call) -> web.Response:
+    """GET runner groups of a repository: for config.sh only, and there is the one."""
+    one = {"id": 1, "name": "Default", "default": True, "is_hosted": False}
+    return answer({"total_count": 1, "runner_groups": [one]})
 
 
 async def downloads(call: Call) -> web.Response:
@@ -203,7 +289,7 @@ async def deprecations(call: Call) -> web.Response:
 
 
 def _labels_of(runner: Runner) -> web.Response:
-    return answer({"total_count": len(runner.labels), "labels": views.labels(runner.labels)})
+    return answer({"total_count": len(runner.labels), "labels": views.labels(runner)})
 
 
 async def get_labels(call: Call) -> web.Response:
@@ -340,8 +426,9 @@ class Operation:
     method: str
     template: str
     handler: Callable[[Call], Awaitable[web.Response]]
-    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; app: a JWT of an App; nothing
+    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; app: a JWT; token: config.sh's; nothing
     resource: str = "core"  # the rate limit's bucket
+    tokens: tuple[str, ...] = ()  # kinds of runners' tokens that it takes too, from config.sh
 
     @property
     def write(self) -> bool:
@@ -355,7 +442,7 @@ def _operations() -> list[Operation]:
     for scope in SCOPES:
         runners, groups = f"{scope}/actions/runners", f"{scope}/actions/runner-groups"
         found += [
-            Operation("GET", runners, list_runners),
+            Operation("GET", runners, list_runners, tokens=(REGISTER,)),
             # Before {runner_id}: the first route that fits is taken.
             Operation("GET", f"{runners}/downloads", downloads),
             Operation("GET", f"{runners}/deprecations/{{version}}", deprecations),
@@ -363,7 +450,7 @@ def _operations() -> list[Operation]:
             Operation("POST", f"{runners}/registration-token", registration_token, resource=registration),
             Operation("POST", f"{runners}/remove-token", remove_token, resource=registration),
             Operation("GET", f"{runners}/{{runner_id}}", get_runner),
-            Operation("DELETE", f"{runners}/{{runner_id}}", delete_runner),
+            Operation("DELETE", f"{runners}/{{runner_id}}", delete_runner, tokens=(REMOVE,)),
             Operation("GET", f"{runners}/{{runner_id}}/labels", get_labels),
             Operation("POST", f"{runners}/{{runner_id}}/labels", add_labels),
             Operation("PUT", f"{runners}/{{runner_id}}/labels", set_labels),
@@ -372,7 +459,7 @@ def _operations() -> list[Operation]:
         ]
         if not scope.startswith("/repos"):
             found += [
-                Operation("GET", groups, list_groups),
+                Operation("GET", groups, list_groups, tokens=(REGISTER,)),
                 Operation("GET", f"{groups}/{{runner_group_id}}", get_group),
                 Operation("GET", f"{groups}/{{runner_group_id}}/runners", list_group_runners),
             ]
@@ -393,9 +480,27 @@ def _operations() -> list[Operation]:
 
 
 OPERATIONS = tuple(_operations())
+# What config.sh alone calls, and GitHub's description does not have. As the runner's source has it.
+UNDESCRIBED = (
+    Operation("POST", "/actions/runner-registration", runner_registration, needs="token", tokens=(REGISTER, REMOVE)),
+    Operation("POST", "/actions/runners/register", register_runner, needs="token", tokens=(REGISTER,)),
+    Operation(
+        "GET",
+        "/repos/{owner}/{repo}/actions/runner-groups",
+        list_groups_of_repository,
+        needs="token",
+        tokens=(REGISTER,),
+    ),
+)
 
 
 def _permit(operation: Operation, call: Call, credential: Holder | None) -> None:
+    if call.token is not None:
+        if _scope_name(call.request) not in (None, call.token.scope):
+            raise Refused(404, "Not Found")
+        return
+    if operation.needs == "token":
+        raise Refused(404, "Not Found")
     if operation.needs in ("nothing", "app") or operation.handler is nothing:
         return
     if operation.needs == "admin" and credential is None:
@@ -425,6 +530,7 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
         now, who, counted = github.clock.now(), "", operation.needs != "nothing"
         credential: Holder | None = None
         app: App | None = None
+        token: RunnerToken | None = None
         try:
             if not request.headers.get("User-Agent"):
                 message = (
@@ -432,7 +538,10 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
                 )
                 raise Refused(403, message)
             header = request.headers.get("Authorization")
-            if operation.needs == "app":
+            if remote := REMOTE.match(header or ""):
+                token = github.runner_token(remote[1], operation.tokens)
+                who = facts.credential = f"{token.kind} of {token.scope}"
+            elif operation.needs == "app":
                 app = request.app[APPS].authenticate(header)
                 who = facts.credential = f"app:{app.slug}"
             else:
@@ -442,7 +551,7 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
             version = request.headers.get("X-GitHub-Api-Version", API_VERSIONS[0])
             if version not in API_VERSIONS:
                 raise Refused(400, f"The API version {version} is not supported. Supported: {', '.join(API_VERSIONS)}.")
-            call = Call(request, github, str(request.url.origin()) + _prefix(request.path), app)
+            call = Call(request, github, str(request.url.origin()) + _prefix(request.path), app, token)
             if not counted:
                 return await operation.handler(call)
             try:
@@ -472,8 +581,9 @@ def _prefix(path: str) -> str:
 def _scope_name(request: web.Request) -> str | None:
     match = request.match_info
     if "repo" in match:
-        return f"{match['owner']}/{match['repo']}"
-    return f"enterprises/{match['enterprise']}" if "enterprise" in match else match.get("org")
+        return f"{match['owner']}/{match['repo']}".lower()
+    name = f"enterprises/{match['enterprise']}" if "enterprise" in match else match.get("org")
+    return name and name.lower()
 
 
 def routes() -> list[web.RouteDef]:
@@ -481,7 +591,7 @@ def routes() -> list[web.RouteDef]:
     found = [
         web.route(operation.method, prefix + operation.template, serve(operation))
         for prefix in PREFIXES
-        for operation in OPERATIONS
+        for operation in (*OPERATIONS, *UNDESCRIBED)
     ]
     rest = Operation("*", "/{rest:.*}", nothing)
     return [*found, web.route("*", "/{rest:.*}", serve(rest))]

@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -206,12 +206,12 @@ class Apps:
         if claims is None:
             raise Refused(401, "A JSON web token could not be decoded")
         issued, end = claims.get("iat"), claims.get("exp")
-        if type(issued) is not int or issued > now:
+        if not _is_integer(issued) or issued > now:
             raise Refused(
                 401,
                 "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued",
             )
-        if type(end) is not int or end <= now:
+        if not _is_integer(end) or end <= now:
             raise Refused(
                 401,
                 "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the "
@@ -299,6 +299,10 @@ def _permissions(where: str, given: Any) -> Mapping[str, str]:
     if not isinstance(given, dict) or not all(level in LEVELS for level in given.values()):
         raise ValueError(f"{where}: permissions = {given!r}. Write permission -> {', '.join(LEVELS)}.")
     return dict(given)
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _selected(app: App) -> list[str]:

@@ -116,7 +116,7 @@ async def open_session(request: web.Request) -> web.Response:
     body = await _object(
         request, agentName=str, version=str, os=str, architecture=str, ephemeral=bool, disableUpdate=bool
     )
-    if body["agentName"] != runner.name or not body["ephemeral"]:
+    if body["agentName"] != runner.name or body["ephemeral"] != runner.ephemeral:
         raise Refused(400, "agentName and ephemeral are not those of the registration.")
     session = request.app[GITHUB].open_session(
         runner,

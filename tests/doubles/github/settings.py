@@ -66,6 +66,7 @@ class Settings:
     jit_life: float = 3600  # a JIT configuration that was never used: reported, actions/runner#4248
     access_token_life: float = 3000  # what a runner gets for its key; the real value is not documented
     offline_ephemeral_life: float = 86400  # an offline ephemeral runner is removed after a day: documented
+    offline_life: float = 14 * 86400  # any other offline runner after two weeks: documented
     idle_jit_life: float = (
         0  # idle JIT runners are removed after this; 0 = never. Reported as 120-360: actions/runner#4726
     )

@@ -26,6 +26,7 @@ from .settings import Clock, Settings, deprecation, latest_version, moment, vers
 
 HOSTED_GROUP = 2  # GitHub-hosted runners: nobody may register in it
 SCOPE_FIELDS = ("type", "visibility", "archived", "organizations", "groups")
+REGISTER, REMOVE = "registration-token", "remove-token"
 RESULTS = ("Succeeded", "Failed", "Canceled")
 
 
@@ -98,6 +99,9 @@ class Runner:
     token_url: str
     created: float  # wall
     seen: float  # wall: when it was last online, or was created
+    jit: bool = True  # made by a JIT configuration, not by config.sh with a token
+    ephemeral: bool = True
+    spelled: dict[str, str] = dataclasses.field(default_factory=dict)  # labels as config.sh wrote them, by lower case
     os: str = "unknown"
     architecture: str = ""
     version: str | None = None
@@ -143,6 +147,15 @@ class Job:
         return {name: getattr(self, name) for name in ("id", "run_id", "name", "repository", "script", "env")}
 
 
+@dataclasses.dataclass(frozen=True)
+class RunnerToken:
+    """A registration or remove token, by which config.sh registers runners of one scope, or removes them."""
+
+    kind: str  # REGISTER or REMOVE
+    scope: str
+    ends: float  # wall
+
+
 class GitHub:
     """The whole of it.
 
@@ -164,6 +177,7 @@ class GitHub:
         self.issued: list[dict[str, Any]] = []  # every credential handed out, for leak scans
         self._access: dict[str, tuple[Runner, float]] = {}  # access token -> runner, end of life (wall)
         self._clients: dict[str, Runner] = {}
+        self._runner_tokens: dict[str, RunnerToken] = {}
         self._sessions: dict[str, Session] = {}
         self._online: frozenset[int] = frozenset()
         self._scope_ids = itertools.count(1001)
@@ -277,7 +291,15 @@ class GitHub:
         """A registration or remove token and the end of its life."""
         token, end = f"A{secrets.token_hex(14).upper()}", self.clock.now() + self.settings.token_life
         self.issued.append({"kind": kind, "scope": scope.name, "at": self.clock.now(), "secret": token})
+        self._runner_tokens[token] = RunnerToken(kind, scope.key, end)
         return token, end
+
+    def runner_token(self, secret: str, kinds: Iterable[str]) -> RunnerToken:
+        """The token of this secret. Raises Refused 404 for one that is unknown, over, or of none of these kinds."""
+        token = self._runner_tokens.get(secret)
+        if token is None or token.ends <= self.clock.now() or token.kind not in kinds:
+            raise Refused(404, "Not Found")
+        return token
 
     def register(
         self,
@@ -295,23 +317,15 @@ class GitHub:
         ``base`` is the URL under which runners reach GitHub. Raises Refused: 403 for the GitHub-hosted group, 404 for
         an unknown one, 409 for a name that is taken.
         """
-        self.sweep()
-        self.check_group(scope, group_id)
-        if any(runner.name == name and runner.scope == scope.key for runner in self.runners.values()):
-            raise Refused(409, f"Already exists - A runner with the name {name} already exists.")
-        now = self.clock.now()
-        runner = Runner(
-            id=next(self._runner_ids),
+        runner = self._enroll(
+            scope,
             name=name,
-            scope=scope.key,
             group_id=group_id,
             labels=dict.fromkeys(sorted({label.lower() for label in labels}), "read-only"),
             key=key.public_key(),
-            client_id=str(uuid.uuid4()),
-            token_url=f"{base}/_runner/token",
-            created=now,
-            seen=now,
+            base=base,
         )
+        now = runner.created
         blob = jit.encode(
             {
                 ".runner": {
@@ -338,12 +352,81 @@ class GitHub:
                 ".credentials_rsaparams": jit.rsa_parameters(key),
             }
         )
-        self.runners[runner.id] = self._clients[runner.client_id] = runner
         self.issued.append(
             {"kind": "jit", "scope": scope.name, "at": now, "runner_id": runner.id, "name": name, "secret": blob}
         )
-        self._changed()
         return runner, blob
+
+    def _enroll(
+        self,
+        scope: Scope,
+        *,
+        name: str,
+        group_id: int,
+        labels: dict[str, str],
+        key: rsa.RSAPublicKey,
+        base: str,
+        number: int | None = None,
+        **more: Any,
+    ) -> Runner:
+        """Make a registration, under a new number if none is given. Raises Refused: see ``register``."""
+        self.sweep()
+        self.check_group(scope, group_id)
+        if self.named(scope, name) is not None:
+            raise Refused(409, f"Already exists - A runner with the name {name} already exists.")
+        now = self.clock.now()
+        runner = Runner(
+            id=number or next(self._runner_ids),
+            name=name,
+            scope=scope.key,
+            group_id=group_id,
+            labels=labels,
+            key=key,
+            client_id=str(uuid.uuid4()),
+            token_url=f"{base}/_runner/token",
+            created=now,
+            seen=now,
+            **more,
+        )
+        self.runners[runner.id] = self._clients[runner.client_id] = runner
+        self._changed()
+        return runner
+
+    def named(self, scope: Scope, name: str) -> Runner | None:
+        """The registered runner of this name."""
+        return next((one for one in self.runners.values() if one.name == name and one.scope == scope.key), None)
+
+    def configure(
+        self,
+        scope: Scope,
+        *,
+        name: str,
+        version: str,
+        labels: Iterable[tuple[str, str]],
+        replaces: int | None,
+        **more: Any,
+    ) -> Runner:
+        """Register a runner that ran config.sh; ``more`` as for ``_enroll``.
+
+        ``labels``: names as written, each with read-only or custom. ``replaces``: the id of the runner of that name
+        whose registration it takes over.
+
+        Raises Refused: as ``register``; 403 for a version that may not; 404 or 422 for a runner to be replaced that is
+        not there, or has a job (from memory).
+        """
+        now = self.clock.now()
+        if any(end is not None and moment(end) <= now for end in deprecation(self.settings, version, now)):
+            raise Refused(403, f"Runner version v{version} is deprecated and cannot be registered.")
+        spelled = {label.lower(): label for label, _kind in labels}
+        kinds = {label.lower(): kind for label, kind in labels}
+        if replaces is not None:
+            old = self.runner(scope, replaces)
+            if old.name != name or self.busy(old):
+                raise Refused(422, f'Bad request - Runner "{old.name}" cannot be replaced.')
+            self.remove(old, "replaced")
+        return self._enroll(
+            scope, name=name, labels=kinds, number=replaces, jit=False, spelled=spelled, version=version, **more
+        )
 
     def check_group(self, scope: Scope, group_id: int) -> None:
         """Raise Refused unless runners may be registered in this group. A repository has just group 1."""
@@ -417,7 +500,10 @@ class GitHub:
         self.sweep()
         runner = self._clients.get(client_id)
         unused = (
-            runner is not None and runner.session is None and self.clock.now() > runner.created + self.settings.jit_life
+            runner is not None
+            and runner.jit
+            and runner.session is None
+            and self.clock.now() > runner.created + self.settings.jit_life
         )
         if runner is None or runner.gone or unused:
             raise Refused(400, "invalid_client")
@@ -570,6 +656,7 @@ class GitHub:
         job.held = False
         if job.status == "in_progress":
             self._finish(job, result, "")
+        self._free(job)
         self._changed()
 
     # -- jobs --------------------------------------------------------------------------------------------------------
@@ -618,10 +705,20 @@ class GitHub:
             job.runner = None
 
     def _finish(self, job: Job, result: str, reason: str) -> None:
-        """A job that was begun ends, and with it its runner's registration."""
+        """A job that was begun ends, and with it the registration of an ephemeral runner."""
         job.status, job.result, job.reason, job.completed = "completed", result, reason, self.clock.now()
-        if job.runner is not None:
+        if job.runner is not None and job.runner.ephemeral:
             self.remove(job.runner, "had its one job")
+        self._free(job)
+
+    def _free(self, job: Job) -> None:
+        """Let a runner that is not ephemeral have its next job, once its worker has ended."""
+        runner = job.runner
+        if runner is not None and not runner.ephemeral and runner.job is job and not job.held:
+            runner.job = None
+            if runner.session is not None:
+                runner.session.heard = self.clock.monotonic()  # it has just said that the job is over
+            self.on_work()
 
     def _fits(self, job: Job, runner: Runner) -> bool:
         repository = self.scopes[job.repository.lower()]
@@ -664,11 +761,12 @@ class GitHub:
             if self.online(runner):
                 runner.seen = now  # first, so that a clock moved by days does not make the living offline for days
                 idle_life = self.settings.idle_jit_life
-                if runner.job is None and session is not None and idle_life and now - session.opened >= idle_life:
+                idle = runner.jit and runner.job is None
+                if idle and session is not None and 0 < idle_life <= now - session.opened:
                     self.remove(runner, "idle for too long")
                 elif runner.job is None and self.faults.on_runner("deregister", runner.name, "online"):
                     self.remove(runner, "deregistered silently", told=False)
-            elif not self._has_job(runner) and now - runner.seen >= self.settings.offline_ephemeral_life:
+            elif not self._has_job(runner) and now - runner.seen >= self._offline_life(runner):
                 self.remove(runner, "offline for too long")
         for job in self.jobs.values():
             if job.status == "assigned" and real - job.since >= self.settings.pickup_life:
@@ -679,6 +777,7 @@ class GitHub:
                 job.held = False
                 if job.status == "in_progress":
                     self._finish(job, "Failed", "the runner lost communication with the server")
+                self._free(job)
                 self._changed()
             elif job.status == "in_progress" and job.complete_at is not None and real >= job.complete_at:
                 job.complete_at = None
@@ -688,6 +787,9 @@ class GitHub:
         if online != self._online:
             self._online = online
             self._changed()
+
+    def _offline_life(self, runner: Runner) -> float:
+        return self.settings.offline_ephemeral_life if runner.ephemeral else self.settings.offline_life
 
     def _has_job(self, runner: Runner) -> bool:
         return runner.job is not None and runner.job.status in ("assigned", "in_progress")

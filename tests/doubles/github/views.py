@@ -28,15 +28,17 @@ def runner(github: GitHub, one: Runner) -> dict[str, Any]:
         "os": one.os,
         "status": status,
         "busy": busy,
-        "ephemeral": True,
+        "ephemeral": one.ephemeral,
         "version": one.version,
-        "labels": labels(one.labels),
+        "labels": labels(one),
     }
 
 
-def labels(names: dict[str, str]) -> list[dict[str, Any]]:
+def labels(one: Runner) -> list[dict[str, Any]]:
     """Labels of a runner. Their order means nothing, at GitHub neither."""
-    return [{"id": _label_id(name), "name": name, "type": kind} for name, kind in names.items()]
+    return [
+        {"id": _label_id(name), "name": one.spelled.get(name, name), "type": kind} for name, kind in one.labels.items()
+    ]
 
 
 def _label_id(name: str) -> int:

@@ -12,6 +12,7 @@ import contextvars
 import dataclasses
 import email.utils
 import json
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +27,7 @@ from .state import GitHub
 GITHUB: web.AppKey[GitHub] = web.AppKey("github", GitHub)
 DOCUMENTATION = "https://docs.github.com/rest"
 RUNNER_PREFIX = "/_runner/"
+REMOTE = re.compile(r"RemoteAuth\s+(\S+)$", re.IGNORECASE)  # how config.sh sends its token
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -105,7 +107,7 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         is_token = request.path.endswith("/access_tokens")  # an App's way to log in: nothing at GitHub changes
-        is_runner = request.path.startswith(RUNNER_PREFIX)
+        is_runner = request.path.startswith(RUNNER_PREFIX) or REMOTE.match(request.headers.get("Authorization", ""))
         request.app[JOURNAL].add(
             time=iso(request.app[GITHUB].clock.now()),
             id=facts.id,

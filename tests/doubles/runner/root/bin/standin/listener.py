@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from . import faults as faults_
+from . import registration
 from . import settings as settings_
 from .console import Console, is_true, utcnow
 from .faults import Faults
@@ -444,27 +445,6 @@ def eat_memory() -> None:
         eaten.append(b"x" * (1 << 24))
 
 
-def configure(root: Path, console: Console) -> int:
-    """``config.sh``: refuses what the real one refuses; the double's protocol knows no registering with a token."""
-    if settings_.is_configured(root):
-        console.error(
-            "Cannot configure the runner because it is already configured. To reconfigure the runner, run"
-            " 'config.cmd remove' or './config.sh remove' first."
-        )
-    else:
-        console.error("The runner stand-in registers by a JIT configuration only. Do: ./run.sh --jitconfig <blob>")
-    return TERMINATED
-
-
-def remove(root: Path, console: Console, local: bool) -> int:
-    """``config.sh remove``: only ``--local``. The real one cannot deregister a JIT runner either (run#2920)."""
-    if local:
-        settings_.remove(root, console)
-        return SUCCESS
-    console.error("A runner of a JIT configuration cannot be removed with a token. Do: delete it by the REST API")
-    return TERMINATED
-
-
 def parse(arguments: list[str], inputs: dict[str, str], console: Console) -> argparse.Namespace:
     """Read the command line; what it does not give may come from the inputs. Unknown words are told and passed over."""
     parser = argparse.ArgumentParser(prog="Runner.Listener", allow_abbrev=False)
@@ -475,7 +455,7 @@ def parse(arguments: list[str], inputs: dict[str, str], console: Console) -> arg
     for value in ("jitconfig", "startuptype", "url", "token", "pat", "name", "labels", "runnergroup", "work"):
         parser.add_argument(f"--{value}", nargs="?", default=inputs.get(value))
     for flag in ("ephemeral", "replace", "disableupdate", "no-default-labels", "once"):
-        parser.add_argument(f"--{flag}", action="store_true")
+        parser.add_argument(f"--{flag}", action="store_true", default=inputs.get(flag, "").lower() == "true")
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         console.error(
@@ -495,10 +475,8 @@ def main(arguments: list[str]) -> int:
     if options.version:
         console.line(settings_.version(root))
         return SUCCESS
-    if options.command == "configure":
-        return configure(root, console)
-    if options.command == "remove":
-        return remove(root, console, options.local)
+    if options.command in ("configure", "remove"):
+        return registration.main(options.command, root, console, options, faults_.time_scale(os.environ))
     if options.command != "run":
         return SUCCESS
     if options.jitconfig:

@@ -80,8 +80,7 @@ class Service:
         self._version = version
         self._lock = threading.Lock()
         self._token, self._token_ends = "", 0.0
-        candidates = [os.environ[name] for name in CA_VARIABLES if os.environ.get(name)] + [SYSTEM_CA]
-        self._verify: str | bool = next((name for name in candidates if os.path.exists(name)), True)
+        self._verify = authorities()
 
     def open_session(self) -> str:
         """Open the session and return its id.
@@ -230,6 +229,12 @@ class Service:
             )
         except requests.RequestException as error:
             raise ServiceError(f"{method} {url}: {error}") from error
+
+
+def authorities() -> str | bool:
+    """Whom to trust: a file of certificates, or True for what the library brings."""
+    candidates = [os.environ[name] for name in CA_VARIABLES if os.environ.get(name)] + [SYSTEM_CA]
+    return next((name for name in candidates if os.path.exists(name)), True)
 
 
 def fields(answer: requests.Response, *names: str) -> dict[str, Any]:

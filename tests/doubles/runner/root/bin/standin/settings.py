@@ -39,6 +39,8 @@ class Settings:
     disable_update: bool
     work_folder: str
     server_url: str
+    agent_id: int
+    github_url: str  # empty for a runner of a JIT configuration
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,15 @@ def load(root: Path) -> Settings:
     """
     if not is_configured(root):
         raise NotConfigured("Not configured. Run config.(sh/cmd) to configure the runner.")
-    values = _read(root / SETTINGS, "AgentName", "ServerUrlV2")
+    values = _read(root / SETTINGS, "AgentName", "ServerUrlV2", capitalized=True)
     return Settings(
         agent_name=values["AgentName"],
         ephemeral=_is_true(values.get("Ephemeral")),
         disable_update=_is_true(values.get("DisableUpdate")),
         work_folder=values.get("WorkFolder") or "_work",
         server_url=values["ServerUrlV2"].rstrip("/"),
+        agent_id=int(values.get("AgentId") or 0),
+        github_url=values.get("GitHubUrl") or "",
     )
 
 
@@ -128,6 +132,23 @@ def load_credentials(root: Path) -> Credentials:
         raise NotConfigured(f"{CREDENTIALS}, {KEY}: not a runner's credentials ({type(error).__name__})") from error
 
 
+def save(root: Path, settings: dict[str, Any], credentials: dict[str, Any], key: rsa.RSAPrivateKey) -> None:
+    """Write the three files as ``config.sh`` does: with a byte order mark, and the key for nobody else to read."""
+    private = key.private_numbers()
+    public = private.public_numbers
+    numbers = (public.e, public.n, private.d, private.p, private.q, private.dmp1, private.dmq1, private.iqmp)
+    parts = {name: base64_of(number) for name, number in zip(KEY_PARTS, numbers, strict=True)}
+    for name, content in ((KEY, parts), (CREDENTIALS, credentials), (SETTINGS, settings)):
+        file = root / name
+        file.touch(mode=0o600 if name == KEY else 0o644)
+        file.write_text(json.dumps(content, indent=2), encoding="utf-8-sig")
+
+
+def base64_of(number: int) -> str:
+    """A number as .NET writes those of a key."""
+    return base64.b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).decode()
+
+
 def remove(root: Path, console: Console) -> None:
     """Delete the three files and say so."""
     if (root / CREDENTIALS).exists():
@@ -143,10 +164,15 @@ def remove(root: Path, console: Console) -> None:
         console.line("Does not exist. Skipping Removing .runner")
 
 
-def _read(path: Path, *names: str) -> dict[str, Any]:
-    """The JSON object in a file, which must have these fields."""
+def _read(path: Path, *names: str, capitalized: bool = False) -> dict[str, Any]:
+    """The JSON object in a file, which must have these fields; the first letter of a name may be made a capital.
+
+    ``config.sh`` writes them small, a JIT configuration has them big, and the real reader takes both.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
+        if capitalized and isinstance(values, dict):
+            values = {name[:1].upper() + name[1:]: value for name, value in values.items()}
     except (OSError, ValueError) as error:
         raise NotConfigured(f"{path.name}: {error}") from error
     if not isinstance(values, dict) or any(name not in values for name in names):
