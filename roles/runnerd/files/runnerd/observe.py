@@ -155,7 +155,8 @@ class Observer:
             return Leaving.DRAINED, min((end for end in ends if end is not None), default=None)
         if not wanted:
             reason = Leaving.SCALED_DOWN
-        elif attempt is not None and not definition.error and attempt.spec != definition.hashes.get(slot):
+        elif attempt is not None and attempt.spec != definition.hashes.get(slot, attempt.spec):
+            # What the file does not tell, or cannot (it is not readable now), is no change: nothing could replace it.
             reason = Leaving.CHANGED
         else:
             if attempt is not None and attempt.leaving_since is not None:
