@@ -146,7 +146,7 @@ class Observer:
     ) -> tuple[Leaving, float | None]:
         """Why a slot's runner should go, and by when."""
         limits, definition = wishes.settings.limits, wishes.definition
-        drains = [wishes.drains[target] for target in (slot, "host") if target in wishes.drains]
+        drains = [wishes.drains[target] for target in (slot, "host", "shutdown") if target in wishes.drains]
         if stopped := [drain.at for drain in drains if drain.by == "now"]:
             return Leaving.NOW, min(stopped)
         if drains:
