@@ -52,6 +52,7 @@ class Rig:
             "github_docker_runners_drain_timeout": 600,
             "github_docker_runners_shutdown_timeout": 30,
             "github_docker_runners_stop_grace_period": 5,
+            "github_docker_runners_memory": "256m",
         }
         self._now: dict[str, Any] = {}  # what the host is deployed with
         self._written: set[str] = set()

@@ -94,6 +94,8 @@ class FakeWorld:
     def __init__(self, slots: Iterable[str], clock: FakeClock) -> None:
         self.clock = clock
         self.hashes = dict.fromkeys(slots, "spec-1")
+        self.bad_file = ""  # why the Compose file cannot be read
+        self.deaf = False  # Docker does not tell what is said
         self.containers: dict[str, Container] = {}
         self.registered: dict[int, Runner] = {}
         self.docker_up = True
@@ -125,6 +127,8 @@ class FakeWorld:
         }
 
     def definition(self) -> Definition:
+        if self.bad_file:
+            return Definition(error=self.bad_file)
         follows = {tag: frozenset({reference}) for tag, reference in self.file_images.items()}
         return Definition(dict(self.hashes), images=frozenset(self.file_images.values()), follows=follows)
 
@@ -301,6 +305,8 @@ class FakeListener:
         container = self.world.containers.get(machine_id)
         if self.world.clock.at < self.since.get(machine_id, float("inf")) + 1.0:
             return Output()
+        if self.world.deaf:
+            return _with(self.heard.get(machine_id, Output()), readable=False)
         if container is not None:
             self.heard[machine_id] = container.output
         return self.heard.get(machine_id, Output())

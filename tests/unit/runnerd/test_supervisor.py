@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import ClassVar
@@ -21,94 +20,14 @@ from runnerd.journal import Journal
 from runnerd.model import MachineStatus, Phase
 from runnerd.settings import load_settings
 from runnerd.supervisor import Supervisor
-from tests.unit.runnerd.fakes import Container, FakeClock, FakeListener, FakeWorld, Inline
-
-SLOTS = ["runner-1", "runner-2", "runner-3"]
-
+from tests.unit.runnerd.fakes import Container, FakeListener, FakeWorld, Inline
+from tests.unit.runnerd.host import SLOTS, Host
 
 CRASHPOINTS = [
     f"{effect}.{when}"
     for effect in ("create", "mint", "start", "deregister", "stop", "remove")
     for when in ("before", "after")
 ]
-
-
-class Killed(BaseException):
-    """SIGKILL, as far as one thread can play it."""
-
-
-class Host:
-    """A runner host: settings on a disk, a journal, and a runnerd that can be restarted."""
-
-    def __init__(self, folder: Path, slots: list[str] | None = None) -> None:
-        self.folder = folder
-        self.file = folder / "settings.json"
-        self.clock = FakeClock()
-        self.want(slots or SLOTS)
-        self.world = FakeWorld(slots or SLOTS, self.clock)
-        self.dies_at = ""
-        self.start()
-
-    def want(self, slots: list[str]) -> None:
-        pool = {"name": "default", "scope": "acme", "labels": ["self-hosted"], "slots": slots, "name_prefix": "host"}
-        compose = {"file": str(self.folder / "docker-compose.yml")}
-        self.file.write_text(json.dumps({"schema": 1, "version": "1", "compose": compose, "pools": [pool]}))
-
-    def start(self) -> None:
-        self.journal = Journal(self.folder / "state", self.clock, "machine")
-        self.supervisor = Supervisor(
-            self.file,
-            load_settings(self.file),
-            self.journal,
-            self.world,
-            self.world,
-            self.clock,
-            Inline(),
-            self.world.workers,
-        )
-        self.supervisor.observer.listener = FakeListener(
-            self.world
-        )  # the real one has threads of its own; tested by itself
-
-    def crash(self) -> None:
-        self.journal.close()
-        self.start()
-
-    def crashpoint(self, name: str) -> None:
-        """Stands in for the real one, once."""
-        if name == self.dies_at:
-            self.dies_at = ""
-            raise Killed
-
-    def rounds(self, count: int = 12, step: float = 1.0) -> None:
-        for _dummy in range(count):
-            try:
-                self.supervisor.round()
-            except Killed:
-                self.crash()
-            self.clock.at += step
-
-    def online(self) -> None:
-        """Fill every slot and let its runner listen."""
-        self.rounds(4)
-        for container in self.world.running():
-            self.world.listen(container)
-        self.rounds(2)
-
-    def recovers(self, within: int) -> None:
-        """Let time pass in which runners listen as soon as they run; then every slot is idle."""
-        for _dummy in range(within // 2):
-            for container in self.world.running():
-                if container.output.listening_at is None:
-                    self.world.listen(container)
-            self.rounds(2)
-        assert set(self.state().values()) == {"idle"}
-
-    def state(self) -> dict[str, str]:
-        return {slot.slot: slot.state for slot in self.supervisor.status.slots}
-
-    def of(self, slot: str) -> Container:
-        return next(c for c in self.world.containers.values() if c.slot == slot)
 
 
 @pytest.fixture
@@ -397,6 +316,53 @@ def test_docker_down_is_no_reason_to_do_anything(host: Host) -> None:
     host.world.docker_up = True
     host.rounds(3)
     assert host.world.containers == before
+
+
+def test_what_is_not_heard_was_not_not_said(host: Host) -> None:
+    """It may have said that a job runs, and the worker may have only just begun: nobody is deregistered meanwhile."""
+    host.online()
+    before = dict(host.world.containers)
+    host.world.deaf = True
+    host.supervisor.drain([], "drain", None)
+    host.world.requests.clear()
+    host.rounds(200)
+    assert host.world.containers == before
+    assert not [r for r in host.world.requests if r.startswith("DELETE")]
+    host.world.deaf = False
+    host.rounds(40)
+    assert host.world.containers == {}
+
+
+def test_a_compose_file_that_cannot_be_read_drains_nobody_and_is_shown(host: Host) -> None:
+    host.online()
+    before = dict(host.world.containers)
+    host.world.bad_file = "yaml: line 3: could not find expected ':'"
+    host.world.take_job(host.of("runner-1"), "build")
+    host.rounds(100)
+    assert host.world.containers == before
+    assert not any(slot.leaving for slot in host.supervisor.status.slots)
+    assert host.supervisor.status.definition == host.world.bad_file
+    # Nor is anything made by it; the reason is shown where the slot is.
+    host.world.end_job(host.of("runner-1"))
+    host.rounds(20)
+    assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
+    slot = host.supervisor.status.slots[0]
+    assert (slot.state, slot.reason) == ("backing off", host.world.bad_file)
+    host.world.bad_file = ""
+    host.recovers(within=310)
+    assert {host.of(name).id for name in ("runner-2", "runner-3")} < before.keys()
+
+
+def test_a_slot_whose_service_is_missing_keeps_its_runner(host: Host) -> None:
+    """It could not be replaced: the file was cut off, or a hand took the service out."""
+    host.online()
+    before = dict(host.world.containers)
+    del host.world.hashes["runner-2"]
+    host.rounds(100)
+    assert host.world.containers == before
+    host.world.die(host.of("runner-2"), 137)
+    host.rounds(20)
+    assert "the Compose file has no service runner-2" in host.supervisor.status.slots[1].reason
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, 137, 143])

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .broker import try_credentials
 from .clock import iso
 from .control import DEFAULT_SOCKET, NoDaemon, Refused, ask
 from .journal import JournalError, read_events, read_live
@@ -174,8 +173,12 @@ def _check(options: argparse.Namespace) -> int:
     settings = load_settings(options.settings)
     if options.credentials:
         credentials = load_credentials(options.credentials)
-        if options.online and (problems := try_credentials(settings, credentials)):
-            raise SettingsError(options.credentials, problems)
+        if options.online:
+            # What it imports takes longer than any other command has to.
+            from .broker import try_credentials
+
+            if problems := try_credentials(settings, credentials):
+                raise SettingsError(options.credentials, problems)
     print(f"{options.settings}: {len(settings.pool_of)} slots in {len(settings.pools)} pools")
     return DONE
 
@@ -225,15 +228,15 @@ def _being_restarted() -> bool:
 def _drain(options: argparse.Namespace) -> int:
     slots = [f"runner-{slot}" if slot.isdigit() else slot for slot in options.slots]
     now = options.command == "stop"
-    limit = options.limit
-    if limit is None and not now and _host_shuts_down():
-        limit = _ask_patiently(options.socket, "limits")["shutdown"]
-    _ask_patiently(options.socket, "drain", slots=slots, by="now" if now else "drain", limit=limit)
-    return _wait_until_gone(options.socket, slots) if options.wait else DONE
+    shutting_down = not now and _host_shuts_down()
+    if shutting_down:
+        _ask_patiently(options.socket, "shutdown")
+    _ask_patiently(options.socket, "drain", slots=slots, by="now" if now else "drain", limit=options.limit)
+    return _wait_until_gone(options.socket, slots, now or shutting_down) if options.wait else DONE
 
 
 def _host_shuts_down() -> bool:
-    """Whether systemd is on its way down: then the shorter limit holds."""
+    """Whether systemd is on its way down: then the shutdown's own limit holds, too."""
     try:
         done = subprocess.run(
             ["systemctl", "is-system-running"], capture_output=True, text=True, timeout=10, check=False
@@ -243,9 +246,9 @@ def _host_shuts_down() -> bool:
     return done.stdout.strip() == "stopping"
 
 
-def _wait_until_gone(socket: Path, slots: list[str]) -> int:
+def _wait_until_gone(socket: Path, slots: list[str], in_haste: bool) -> int:
+    """Tell what is waited for until it is gone. `in_haste`: a shutdown of the host changes nothing any more."""
     told: dict[str, str] = {}
-    shutting_down = _host_shuts_down()
     rounds = 0
     while True:
         status = _ask_patiently(socket, "status")
@@ -256,10 +259,10 @@ def _wait_until_gone(socket: Path, slots: list[str]) -> int:
             print("the drain was ended by `runnerd resume`", flush=True)
             return NOT_SO
         rounds += 1
-        if not shutting_down and rounds % 10 == 0 and _host_shuts_down():
-            # The shutdown came while we waited: its own, shorter limit holds from now on.
-            shutting_down = True
-            _ask_patiently(socket, "drain", slots=slots, by="drain", limit=ask(socket, "limits")["shutdown"])
+        if not in_haste and rounds % 10 == 0 and _host_shuts_down():
+            # The shutdown came while we waited.
+            in_haste = True
+            _ask_patiently(socket, "shutdown")
         left = [
             s for s in status["slots"] if (not slots or s["slot"] in slots) and s["state"] not in ("empty", "drained")
         ]

@@ -13,12 +13,13 @@ import socket
 import socketserver
 import sqlite3
 import threading
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .settings import SettingsError
-from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor  # what it imports takes longer than the command `runnerd` has to
 
 log = logging.getLogger("runnerd")
 
@@ -56,7 +57,7 @@ def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
-    """Answers `status`, `limits`, `reload`, `resume`, `pause`, `update` and `drain`."""
+    """Answers `status`, `reload`, `resume`, `pause`, `update`, `drain` and `shutdown`."""
 
     daemon_threads = True
 
@@ -97,8 +98,6 @@ class _Handler(socketserver.StreamRequestHandler):
             if asked.get("refresh"):
                 supervisor.refresh()
             return supervisor.current_status().as_json()
-        if command == "limits":
-            return asdict(supervisor.settings.limits)
         if command == "reload":
             if supervisor.reload():
                 return {}
@@ -113,6 +112,8 @@ class _Handler(socketserver.StreamRequestHandler):
             if unknown:
                 raise ValueError(f"no such slot: {', '.join(sorted(unknown))}. See: runnerd status")
             supervisor.drain(asked["slots"], asked["by"], asked["limit"])
+        elif command == "shutdown":
+            supervisor.shut_down()
         else:
             raise ValueError(f"no such command: {command}")
         supervisor.see_through()

@@ -107,17 +107,17 @@ class Listener:
                         self._wake()
                 # A stream can end before its container does, when Docker is restarted or its log is read in pieces.
                 still_runs = self._provider.runs(machine_id)
-            except (
-                Exception
-            ) as exc:  # whatever it is, a thread that ended here would leave the slot unreadable for ever
+            except Exception as exc:
+                # Whatever it is: a thread that ended here would leave the slot unreadable for ever.
                 if not isinstance(exc, ProviderError):
                     log.exception("the output of %s cannot be read", machine_id[:12])
                 still_runs = True
-                self._set(machine_id, replace(self.output(machine_id), readable=False))
             if not still_runs:
                 self._set(machine_id, replace(self.output(machine_id), ended=True))
                 self._wake()
                 return
+            # What it says now is not heard.
+            self._set(machine_id, replace(self.output(machine_id), readable=False))
             self._wake()
             time.sleep(RETRY)
 

@@ -58,7 +58,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True)
 class Drain:
-    """A wish that outlives runnerd: `target` is `host` or a slot; `limit` seconds from `at`, None: the settings'."""
+    """A wish that outlives runnerd: of `host`, `shutdown` or a slot, for so many seconds from `at`; None: as set."""
 
     target: str
     by: str  # "drain" or "now"
@@ -254,7 +254,7 @@ class Journal:
     # Wishes
 
     def drain(self, target: str, by: str, limit: float | None) -> None:
-        """Commit the wish to drain the host or a slot.
+        """Commit the wish to drain the host or a slot; of several, the one that ends first holds.
 
         `now` is not taken back by a later wish, and the same wish said again does not begin its limit anew.
         """

@@ -146,7 +146,7 @@ class Observer:
     ) -> tuple[Leaving, float | None]:
         """Why a slot's runner should go, and by when."""
         limits, definition = wishes.settings.limits, wishes.definition
-        drains = [wishes.drains[target] for target in (slot, "host") if target in wishes.drains]
+        drains = [wishes.drains[target] for target in (slot, "host", "shutdown") if target in wishes.drains]
         if stopped := [drain.at for drain in drains if drain.by == "now"]:
             return Leaving.NOW, min(stopped)
         if drains:
@@ -155,7 +155,8 @@ class Observer:
             return Leaving.DRAINED, min((end for end in ends if end is not None), default=None)
         if not wanted:
             reason = Leaving.SCALED_DOWN
-        elif attempt is not None and not definition.error and attempt.spec != definition.hashes.get(slot):
+        elif attempt is not None and attempt.spec != definition.hashes.get(slot, attempt.spec):
+            # What the file does not tell, or cannot (it is not readable now), is no change: nothing could replace it.
             reason = Leaving.CHANGED
         elif machine.lost_docker:
             reason = Leaving.LOST_DOCKER

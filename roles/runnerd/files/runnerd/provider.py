@@ -255,7 +255,8 @@ class ComposeProvider:
         try:
             client = docker.APIClient(version="auto", timeout=limit)  # type: ignore[arg-type]  # the SDK takes None
             with contextlib.closing(client):
-                for line in _lines(client.logs(machine_id, **options)):
+                # The SDK's own stream takes a torn connection for the end; the one within raises.
+                for line in _lines(client.logs(machine_id, **options)._stream):
                     yield self._stamped(line)
         except (docker.errors.DockerException, requests.RequestException, HTTPError, OSError) as exc:
             raise ProviderDown(_first_line(exc)) from exc

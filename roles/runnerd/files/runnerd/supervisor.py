@@ -251,6 +251,12 @@ class Supervisor:
             )
         self.wake()
 
+    def shut_down(self) -> None:
+        """The host goes down: drain it by the shutdown's own limit, beside any other that ends sooner."""
+        self._journal.drain("shutdown", "drain", self.settings.limits.shutdown)
+        self._journal.event("", "", "drain", "the host shuts down")
+        self.wake()
+
     def resume(self) -> None:
         """Forget drains and pause."""
         self._journal.resume()

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Compose file as runnerd reads it: when it changes, when it cannot be read, and when it is tried again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runnerd.provider import DEFINITION_RETRY, ComposeProvider, Definition
+from runnerd.settings import ComposeSettings
+from tests.unit.runnerd.fakes import FakeClock
+
+# As `docker compose config --hash '*'` answers: a line a service, or the parser's complaint.
+DOCKER = """#!/bin/sh
+echo "$@" >>"{folder}/calls"
+[ -e "{folder}/broken" ] && { echo "error during connect" >&2; exit 1; }
+while IFS= read -r line; do
+  case $line in
+    *:) echo "${line%:} hash-of-${line%:}" ;;
+    *) echo "time=now level=warning" >&2; echo "yaml: could not find expected ':'" >&2; exit 15 ;;
+  esac
+done <"$7"
+"""
+
+WHOLE = "runner-1:\nrunner-2:\n"
+HALF = "runner-1:\nrunn\n"
+
+
+class Disk:
+    """A Compose file, a `docker` that reads it, and the provider that runs that."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.file = folder / "docker-compose.yml"
+        program = folder / "docker"
+        program.write_text(DOCKER.replace("{folder}", str(folder)))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        self.clock = FakeClock()
+        self.write(WHOLE)
+        self.provider = ComposeProvider(ComposeSettings(file=self.file), self.clock)
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text)
+
+    def definition(self) -> Definition:
+        return self.provider.definition()
+
+    @property
+    def readings(self) -> int:
+        return len((self.folder / "calls").read_text().splitlines())
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(tmp_path, monkeypatch)
+
+
+def test_it_is_read_when_it_changes_and_only_then(disk: Disk) -> None:
+    for _each in range(3):
+        assert disk.definition() == Definition({"runner-1": "hash-of-runner-1", "runner-2": "hash-of-runner-2"})
+        disk.clock.at += DEFINITION_RETRY
+    assert disk.readings == 1
+    disk.write("runner-1:\n")
+    assert disk.definition().hashes.keys() == {"runner-1"}
+    assert disk.readings == 2
+
+
+def test_half_a_file_is_an_error_until_the_other_half_is_there(disk: Disk) -> None:
+    disk.definition()
+    disk.write(HALF)
+    assert "yaml: could not find expected ':'. Do: run the playbook again" in disk.definition().error
+    assert disk.definition().hashes == {}
+    disk.write(WHOLE)
+    assert disk.definition() == Definition({"runner-1": "hash-of-runner-1", "runner-2": "hash-of-runner-2"})
+
+
+def test_what_could_not_be_read_is_tried_again_though_the_file_did_not_change(disk: Disk) -> None:
+    (disk.folder / "broken").touch()
+    for _each in range(5):
+        assert "error during connect" in disk.definition().error
+    assert disk.readings == 1, "not at each look"
+    (disk.folder / "broken").unlink()
+    disk.clock.at += DEFINITION_RETRY - 1
+    assert disk.definition().error
+    disk.clock.at += 1
+    assert disk.definition() == Definition({"runner-1": "hash-of-runner-1", "runner-2": "hash-of-runner-2"})
+
+
+def test_a_file_that_is_gone_is_an_error_and_then_back(disk: Disk) -> None:
+    whole = disk.definition()
+    disk.file.rename(disk.folder / "away")
+    assert "docker-compose.yml: No such file or directory" in disk.definition().error
+    (disk.folder / "away").rename(disk.file)
+    assert disk.definition() == whole
