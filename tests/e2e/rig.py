@@ -48,7 +48,7 @@ class Rig:
             "github_docker_runners_ca_file": str(lab.authority.path),
             "github_docker_runners_image": image.reference,
             "github_docker_runners_count": COUNT,
-            "github_docker_runners_docker": "none",  # test_6_docker.py is about the others, which take longer to start
+            "github_docker_runners_docker": "none",  # test_7_docker.py is about the others, which take longer to start
             "github_docker_runners_drain_timeout": 600,
             "github_docker_runners_shutdown_timeout": 30,
             "github_docker_runners_stop_grace_period": 5,

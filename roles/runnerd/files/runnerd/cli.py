@@ -178,7 +178,9 @@ def _check(options: argparse.Namespace) -> int:
             from .broker import try_credentials
 
             if problems := try_credentials(settings, credentials):
-                raise SettingsError(options.credentials, problems)
+                # Without the file's name: it is that of a playbook, and gone when somebody reads this.
+                print("\n".join(problems), file=sys.stderr)
+                return WRONG
     print(f"{options.settings}: {len(settings.pool_of)} slots in {len(settings.pools)} pools")
     return DONE
 
@@ -189,7 +191,9 @@ def _simple(options: argparse.Namespace) -> int:
 
 
 def _update(options: argparse.Namespace) -> int:
-    before = {image["image"]: image["references"] for image in _ask_patiently(options.socket, "status")["images"]}
+    while not (status := _ask_patiently(options.socket, "status"))["daemon"]:
+        time.sleep(LOOK)  # it has begun, and not looked yet
+    before = {image["image"]: image["references"] for image in status["images"]}
     _ask_patiently(options.socket, "update")  # answered when a round has seen it
     while True:
         images = _ask_patiently(options.socket, "status")["images"]
