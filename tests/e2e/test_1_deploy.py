@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.e2e.rig import Rig
@@ -21,7 +23,9 @@ def test_01_a_blank_host_in_check_mode(shared: Rig) -> None:
     result = shared.try_deploy("--check", "--diff")
     assert result.rc == 0, result.output[-4000:]
     assert result.changed > 0
-    assert "Install docker.io docker-cli docker-compose" in result.output
+    for word in ("docker.io", "python3-docker", "docker-compose.yml", "settings.json", "github-docker-runners.service"):
+        assert re.search(rf"^TASK .*{re.escape(word)}.*\n(?:(?!TASK).*\n)*?changed:", result.output, re.MULTILINE), word
+    assert "Slots that come: runner-1, runner-2, runner-3; slots that go: -" in result.output
     assert shared.host.exec("which", "docker", check=False).rc != 0
     assert shared.github.writes() == []
 
