@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""README.md, walked from its first block to its last by somebody who has nothing but it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.readme import Block, Place, blocks, substituted
+from tests.e2e.rig import GROUP
+from tests.lab.common import CHECKOUT
+from tests.lab.keys import write_private
+from tests.lab.lab import Lab
+from tests.lab.project import recaps, user_environment, with_hosts, with_variables
+
+README = CHECKOUT / "README.md"
+ORGANIZATION = "readme-org"
+HOST = "gh-runner-01"
+DEPLOY = "ansible-playbook ephemeral.github_runners.deploy -i inventory.ini"
+#: What a block that says "instead of …" stands for.
+INSTEAD = {"the token": ["github_docker_runners_token"], "the count": ["github_docker_runners_count"]}
+#: Seconds for one block; the longest is the demo.
+LIMIT = 1200
+
+
+class Newcomer:
+    """Somebody with a home, a shell, and a runner host."""
+
+    def __init__(self, lab: Lab, artifact: Path, home: Path) -> None:
+        self.lab = lab
+        self.home = home
+        self.host = lab.host("newcomer")
+        self.token = f"ghp_{secrets.token_hex(18)}"
+        lab.github.credentials({"readme": {"token": self.token, "scopes": {ORGANIZATION: "write"}}})
+        self.image = lab.push_runner("1")
+        self.state = home / ".state"
+        tools = os.pathsep.join(
+            part for part in os.environ["PATH"].split(os.pathsep) if not part.startswith(str(CHECKOUT))
+        )
+        self.environment = user_environment({**os.environ, "PATH": tools}, home, Path("/usr/bin"))
+        del self.environment["ANSIBLE_COLLECTIONS_PATH"]
+        #: All that is put in place of what the README says.
+        self.table = {
+            # The collection is not on Galaxy yet: the artifact as it would be there.
+            "collection install ephemeral.github_runners": f"collection install {shlex.quote(str(artifact))}",
+            "my-org": ORGANIZATION,
+        }
+        #: What the reader's own GitHub, image and address are.
+        self.own = {
+            "github_docker_runners_api_url": lab.api_url,
+            "github_docker_runners_ca_file": str(lab.authority.path),
+            "github_docker_runners_image": self.image.reference,
+            "github_docker_runners_dind_image": lab.push_dind().reference,
+        }
+        self.log: list[str] = []
+        self.make_app()
+
+    def read(self, block: Block) -> None:
+        """Do what a block says."""
+        text = substituted(block.text, self.table)
+        if block.place is Place.FILE and block.name.startswith(".github/"):
+            self.workflow(text)
+        elif block.place is Place.FILE:
+            self.edit(block.name, text)
+        elif block.place is Place.OTHERWISE:
+            self.otherwise(block, text)
+        elif block.place is Place.HOST:
+            self.log.append(self.host.exec("bash", "-euxc", text, timeout=LIMIT).stdout)
+        elif block.place is Place.CHECKOUT:
+            self.log.append(self.shell(text, CHECKOUT))
+        else:
+            self.log.append(self.shell(text, None))
+
+    def shell(self, text: str, folder: Path | None) -> str:
+        """Type it. What a shell remembers, its variables and its folder, the next block finds."""
+        state = shlex.quote(str(self.state))
+        script = f"set -euo pipefail\n[ ! -e {state} ] || . {state}\n{text}\n"
+        if folder is None:
+            script += (
+                f"{{ export -p | grep -v '^declare -x \\(PWD\\|https_proxy\\)='; echo cd \"${{PWD@Q}}\"; }} >{state}\n"
+            )
+        way = {"https_proxy": self.lab.proxy_url} if "ephemeral.github_runners.deploy" in text else {}
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=folder or self.home,
+            env={**self.environment, **way},
+            input=f"{self.token}\n",  # the only thing that a block asks for
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert done.returncode == 0, f"{text}\nended with {done.returncode}:\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    @property
+    def project(self) -> Path:
+        """The folder that the reader was told to make."""
+        return self.home / "github-runners"
+
+    def edit(self, name: str, text: str) -> None:
+        """Make a file say what the block says; what else is in it stays."""
+        path = self.project / name
+        if name.endswith(".ini"):
+            assert f"{HOST} ansible_host=192.168.1.250 ansible_user=root" in text
+            path.write_text(with_hosts(path.read_text(), GROUP, {HOST: self.host.connection()}))
+        else:
+            path.write_text(with_variables(path.read_text(), {**yaml.safe_load(text), **self.own}))
+
+    def workflow(self, text: str) -> None:
+        """Push it: each job finds a runner by its labels, and succeeds."""
+        for job in yaml.safe_load(text)["jobs"].values():
+            script = "\n".join(step["run"] for step in job["steps"])
+            number = self.lab.github.queue_job(script, repository=f"{ORGANIZATION}/app", labels=job["runs-on"])
+            done = self.lab.github.wait_job(number)
+            assert done["result"] == "Succeeded", done
+
+    def otherwise(self, block: Block, text: str) -> None:
+        """Another way to write the variables is fit for use, too: every check passes."""
+        path = self.project / "group_vars" / f"{GROUP}.yml"
+        walked = path.read_text()
+        instead: dict[str, None] = dict.fromkeys(INSTEAD[block.name])
+        path.write_text(with_variables(walked, {**instead, **yaml.safe_load(text), **self.own}))
+        self.shell(f"{DEPLOY} --check", None)
+        path.write_text(walked)
+
+    def make_app(self) -> None:
+        """The App that the README speaks of, with its key where the README has it."""
+        rights = {"organization_self_hosted_runners": "write", "metadata": "read"}
+        self.lab.github.apps({"mine": {"id": 123456, "permissions": rights, "installations": {ORGANIZATION: {}}}})
+        write_private(self.home / "my-app.private-key.pem", self.lab.github.app_key("mine").encode())
+
+
+@pytest.fixture(scope="module")
+def newcomer(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    """One, with a home of their own."""
+    return Newcomer(lab, artifact, tmp_path_factory.mktemp("newcomer"))
+
+
+def test_every_block_runs(newcomer: Newcomer) -> None:
+    page = blocks(README.read_text("utf-8"))
+    for block in page:
+        if not block.not_run:
+            try:
+                newcomer.read(block)
+            except Exception as error:
+                error.add_note(f"README.md:{block.line}")
+                raise
+    runs = [recaps(output) for output in newcomer.log if "PLAY RECAP" in output]
+    assert runs, "no playbook was run"
+    # The last two blocks drain and remove: nothing is left, here or at GitHub.
+    left = newcomer.host.docker("ps", "--all", "--quiet")
+    assert not left
+    assert not [one for one in newcomer.lab.github.runners() if one["name"].startswith(HOST)]
