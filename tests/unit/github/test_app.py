@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import threading
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import formatdate
+from pathlib import Path
+from time import time as wall
 from typing import Any
 
 import jwt
 import pytest
+import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -475,6 +479,26 @@ class TestRenewal:
             assert now < ends[header]
             if up and len(ends) == made:  # none was needed
                 assert now < ends[header] - app.RENEW_BEFORE or now < auth._not_before
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_authority_of_ones_own(start_server: Callable[..., Server], tmp_path: Path, trusted: bool) -> None:
+    """The App asks for its tokens by the same way as the client for everything else."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = start_server(context)
+    server.tell(installation(), token(ends=wall() + 3600), OK)
+    form = {"app_id": 5, "private_key": PEM}
+    scope = Scope.parse("my-org", f"{server.url}/api/v3")
+    client = client_for(form, scope, ca_file=str(tmp_path / "ca.pem"), retries=0)
+    if trusted:
+        assert client.post("/x", action="try").data == {"ok": True}
+        assert {call.split()[1].startswith("/api/v3/") for call in server.calls} == {True}
+    else:
+        with pytest.raises(errors.Unreachable, match=r"find the installation .*certificate verify failed.*set ca_file"):
+            client.post("/x", action="try")
 
 
 def test_nothing_is_shown(server: Server, make: Callable[..., AppAuth]) -> None:
