@@ -60,6 +60,7 @@ def test_a_new_token_that_is_not_taken(rig: Rig, fault: dict[str, Any] | None, w
     if fault:
         rig.github.fault(**fault)
     before, old_file, old_process = rig.containers(), rig.host.read(CREDENTIALS), process(rig)
+    listed = rig.host.exec("ls", "/etc/runnerd").stdout
     result = rig.try_deploy("-vvv", token=token)
     assert result.rc != 0
     assert all(word in result.output for word in words), result.output[-3000:]
@@ -67,7 +68,7 @@ def test_a_new_token_that_is_not_taken(rig: Rig, fault: dict[str, Any] | None, w
     assert rig.host.read(CREDENTIALS) == old_file
     assert process(rig) == old_process
     assert rig.containers() == before
-    assert rig.host.exec("ls", "/etc/runnerd").stdout.split() == ["credentials.json", "settings.json"]
+    assert rig.host.exec("ls", "/etc/runnerd").stdout == listed, "no file with the new one is left"
     rig.idle(3)
 
 
