@@ -16,7 +16,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
 from .core import scope_key
@@ -119,6 +118,9 @@ def load_credentials(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         SettingsError: it is missing, unreadable or of another shape.
     """
+    # Loading it takes longer than most commands have to, and few of them read this file.
+    from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
+
     data = _read_json(path, secret=True)
     credentials, problems = {}, []
     for name, form in data.items():

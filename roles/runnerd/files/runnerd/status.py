@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clock import iso
 from .core import is_busy
 from .model import Credential, Explained, Gate, Leaving, SlotView, Tri, World
-from .notices import Notice
-from .updates import ImageStatus
-from .versions import VersionStatus
+
+if TYPE_CHECKING:  # they load the libraries of the daemon, and the command has no need of those
+    from .notices import Notice
+    from .updates import ImageStatus
+    from .versions import VersionStatus
 
 
 @dataclass(frozen=True)
