@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_docker import FilterModule, declaration
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan import runner_plan
-from runnerd.composefile import without_slot
+from runnerd.composefile import images, with_image, without_slot
 from tests.unit.filter.test_runner_plan import HOST, variables
 
 ROLE = Path(__file__).parents[3] / "roles" / "github_docker_runners"
@@ -196,3 +197,25 @@ def test_an_ssh_key_is_a_folder_and_a_digest() -> None:
     assert len(runner["labels"]["ephemeral.github-runners.ssh"]) == 16
     assert not any(line in text for line in key.splitlines()[1:-1])
     assert "ephemeral.github-runners.ssh" not in compose()["runner-1"]["labels"]
+
+
+FOLLOWED = {"image": "ghcr.io/actions/actions-runner:latest", "dind_image": "docker:dind"}
+
+
+def test_tags_are_followed_unless_told_otherwise() -> None:
+    named, follows = images(written(**FOLLOWED))
+    assert named == {RUNNER, DIND}
+    assert follows == {"ghcr.io/actions/actions-runner:latest": {RUNNER}, "docker:dind": {DIND}}
+    assert images(written(**FOLLOWED, image_update="manual")) == (named, {})
+    assert images(written(image=RUNNER, dind_image=DIND)) == (named, {})
+
+
+@pytest.mark.parametrize(("constant", "option"), [("RUNNER", "image"), ("DIND", "dind_image")])
+def test_where_the_daemon_moves_an_image_the_playbook_has_nothing_to_change(
+    monkeypatch: pytest.MonkeyPatch, constant: str, option: str
+) -> None:
+    before, moved = written(**FOLLOWED), "x.example/moved@sha256:" + "e" * 64
+    monkeypatch.setattr(f"{__name__}.{constant}", moved)
+    after = written(**FOLLOWED)
+    assert after != before
+    assert with_image(before, FOLLOWED[option], moved) == after
