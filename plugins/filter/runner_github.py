@@ -69,9 +69,14 @@ def runner_pulls(variables: Mapping[str, Any], results: Sequence[Mapping[str, An
         if int(result.get("rc") or 0) == 0:
             continue
         image = str(result["item"])
-        users = [check for check in pools if str(check.values.get("image")).strip() == image]
-        for check in users or [Check({}, problems)]:
-            judge_pull(check, image, result)
+        users = [
+            (check, option)
+            for check in pools
+            for option in ("image", "dind_image")
+            if str(check.values.get(option)).strip() == image
+        ]
+        for check, option in users or [(Check({}, problems), "image")]:
+            judge_pull(check, option, image, result)
     return hidden(problems, variables)
 
 

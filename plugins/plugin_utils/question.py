@@ -127,11 +127,11 @@ def judge_way(own: Check, host: str, answer: Mapping[str, Any]) -> None:
     )
 
 
-def judge_pull(check: Check, image: str, result: Mapping[str, Any]) -> None:
-    """What a failed ``docker pull`` means for one pool, or for nobody's in particular if its image is another one."""
+def judge_pull(check: Check, option: str, image: str, result: Mapping[str, Any]) -> None:
+    """What a failed ``docker pull`` means for a pool's option, or for the flat one if no pool has the image."""
     said = one_line(result.get("stderr") or result.get("msg") or "it said nothing")
     why = f"docker pull says: {said.removeprefix('Error response from daemon: ')}"
     remedy = (
         "see whether name and tag are right and the host reaches the registry; for a private image, docker login there"
     )
-    Check({"image": image}, check.problems, check.place("image")).wrong("image", why, remedy)
+    Check({option: image}, check.problems, check.place(option)).wrong(option, why, remedy)

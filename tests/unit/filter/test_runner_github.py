@@ -207,4 +207,6 @@ def test_what_the_registry_says_is_told() -> None:
     lines = runner_pulls(variables(pools=pools, image="a/b:1"), [{**said, "item": "a/b:2"}, {"skipped": True}])
     assert [line.split(":")[0] for line in lines] == [f"{PREFIX}pools[b].image = a/b"]
     (line,) = runner_pulls(variables(), [{"rc": 1, "stderr": "", "item": "docker:dind"}])
-    assert line.startswith(f"{PREFIX}image = docker:dind: docker pull says: it said nothing. Do:")
+    assert line.startswith(f"{PREFIX}dind_image = docker:dind: docker pull says: it said nothing. Do:")
+    (line,) = runner_pulls(variables(), [{"rc": 1, "stderr": "no", "item": "nobody/has:this"}])
+    assert line.startswith(f"{PREFIX}image = nobody/has:this: docker pull says: no. Do:")
