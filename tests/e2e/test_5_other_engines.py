@@ -40,7 +40,7 @@ def host(lab: Lab) -> Iterator[Host]:
 @pytest.fixture
 def project(lab: Lab, host: Host, shared: Rig, artifact: Path, tmp_path: Path) -> Project:
     """Its user, with the same token as the other host's."""
-    project = Project(tmp_path)
+    project = Project(tmp_path, proxy=lab.proxy_url)
     project.install(artifact)
     project.init()
     project.write_inventory(GROUP, {host.name: host.connection()})
@@ -49,7 +49,9 @@ def project(lab: Lab, host: Host, shared: Rig, artifact: Path, tmp_path: Path) -
         github_docker_runners_scope="my-org",
         github_docker_runners_token=shared.token,
         github_docker_runners_api_url=lab.api_url,
+        github_docker_runners_ca_file=str(lab.authority.path),
         github_docker_runners_image=shared.image.reference,
+        github_docker_runners_docker="none",
         github_docker_runners_count=1,
         github_docker_runners_extra_labels=[host.name],
         github_docker_runners_docker_repository_url=lab.docker_packages().url,
@@ -72,7 +74,10 @@ def assert_refused(host: Host, result: Result, *words: str) -> None:
 
 
 def test_podman_is_refused_and_then_a_key_that_is_not_dockers(lab: Lab, host: Host, project: Project) -> None:
-    assert_refused(host, project.playbook("deploy"), "docker = Podman", "Do: apt-get remove podman-docker")
+    project.set_variables(GROUP, github_docker_runners_count=0)
+    words = "github_docker_runners_count = 0", "docker = Podman", "Do: apt-get remove podman-docker"
+    assert_refused(host, project.playbook("deploy"), *words)  # all at once
+    project.set_variables(GROUP, github_docker_runners_count=1)
     host.exec("apt-get", "-qq", "remove", "--yes", "podman-docker")
     # The lab's packages are signed by a key of its own, and the default is Docker's.
     assert_refused(
