@@ -147,6 +147,7 @@ def newcomer(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory)
     return Newcomer(lab, artifact, tmp_path_factory.mktemp("newcomer"))
 
 
+@pytest.mark.timeout(2400)
 def test_every_block_runs(newcomer: Newcomer) -> None:
     page = blocks(README.read_text("utf-8"))
     for block in page:
