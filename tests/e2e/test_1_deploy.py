@@ -81,6 +81,7 @@ DRIFT = [
     "/opt/github-runners/entrypoint.sh",
     "/etc/runnerd/settings.json",
     "/etc/runnerd/credentials.json",
+    "/etc/runnerd/ca.pem",
     "/usr/local/bin/runnerd",
     "/etc/systemd/system/runnerd.service",
     "/etc/systemd/system/github-docker-runners.service",
