@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +55,7 @@ def dind(shared: Rig) -> dict[str, Any]:
     image = shared.lab.push_dind().reference
     # The daemon in the container does not know the lab's authority.
     arguments = ["--insecure-registry=registry.test"]
-    return {"docker": "dind", "dind_image": image, "dind_arguments": arguments, "count": 1}
+    return {"docker": "dind", "dind_image": image, "dind_arguments": arguments, "count": 1, "memory": "512m"}
 
 
 def fresh_volumes(rig: Rig) -> set[str]:
@@ -127,9 +129,11 @@ def test_a_companion_whose_runner_nobody_knows_is_in_nobodys_way(rig: Rig, dind:
     volumes = len(fresh_volumes(rig))
     rig.runnerd("drain", "--wait")
     assert rig.containers() == {}
+    rig.host.exec("systemctl", "stop", "runnerd")  # it would take them away again at once
     rig.host.docker("compose", "-f", FILE, "--profile", "runnerd", "create", "--pull", "never")
     rig.host.docker("rm", "--volumes", RUNNER)
     (stray,) = rig.containers().values()
+    rig.host.exec("systemctl", "start", "runnerd")
     rig.runnerd("resume")
     rig.idle(1)
     assert rig.containers().keys() == {RUNNER, COMPANION} and stray not in rig.containers().values()
@@ -232,3 +236,27 @@ def test_a_copy_of_the_seeds_variables_deploys(seed: Rig, busybox: str) -> None:
     assert job["result"] == "Succeeded" and "in Docker" in job["log"], job["log"]
     again = seed.project.playbook("deploy")
     assert again.rc == 0 and again.changed == 0, again.output
+
+
+def test_an_organization_for_each_host_by_host_variables(seed: Rig) -> None:
+    """As the seed shows it. Two hosts in the inventory are one and the same here, and only looked at."""
+    rig, project = seed, seed.project
+    rig.github.scopes({"org-two": {"type": "org"}})
+    rights = dict.fromkeys(("my-org", "org-two"), "write")
+    rig.github.credentials({"both": {"token": rig.token, "scopes": rights}})
+    hosts = {"gh-runner-01": "my-org", "gh-runner-02": "org-two"}
+    folder = project.folder / "host_vars"
+    folder.mkdir()
+    try:
+        project.set_variables(GROUP, github_org=None)
+        project.write_inventory(GROUP, dict.fromkeys(hosts, rig.host.connection()))
+        for host, organization in hosts.items():
+            (folder / f"{host}.yml").write_text(f"github_org: {organization}\n")
+        result = project.playbook("deploy", "--check", "--diff")
+    finally:
+        shutil.rmtree(folder)
+        project.write_inventory(GROUP, {"gh-runner-01": rig.host.connection()})
+        rig.github.credentials(rig.credentials)
+    assert result.rc == 0 and result.hosts.keys() == hosts.keys(), result.output[-4000:]
+    assert re.search(r'^\+ *"scope": "org-two"', result.output, re.MULTILINE), result.output
+    assert not re.search(r'^\+ *"scope": "my-org"', result.output, re.MULTILINE), result.output

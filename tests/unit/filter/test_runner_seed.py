@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ephemeral.github_runners.plugins.filter.runner_plan import runner_plan
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_seed import runner_seed
+from tests.unit.filter.test_runner_plan import DEFAULTS, HOST
 
 #: The group variables that the seed's own documentation shows.
 SEED = {
@@ -125,3 +127,29 @@ def test_the_socket_in_two_spellings_has_to_agree() -> None:
     assert problem.startswith('github_docker_runners_docker = "none": github_runner_mount_docker_socket says "socket"')
     (problem,) = runner_seed({"github_runner_mount_docker_socket": "maybe"}, {})["problems"]
     assert problem.startswith('github_runner_mount_docker_socket = "maybe": not true or false. Do: ')
+
+
+def test_a_copy_of_the_seeds_variables_is_a_plan_for_its_host() -> None:
+    """Word for word from its documentation, on a host of the size that it makes; with a token that lasts."""
+    seed = {
+        "github_scope": "org",
+        "github_org": "your-org-name",
+        "github_runner_count": 4,
+        "github_runner_cpus": "3.0",
+        "github_runner_memory": "12g",
+        "github_runner_labels": ["self-hosted", "homelab", "ansible", "ephemeral", "docker", "linux", "x64"],
+        "github_runner_mount_docker_socket": True,
+        "github_runner_image": "your-registry/custom-runner",
+        "github_registration_token": "A" + "B2" * 14,
+    }
+    token = {"github_docker_runners_token": "github_pat_0123456789abcdefghij"}
+    found = runner_seed(seed, token)
+    assert found["problems"] == []
+    plan = runner_plan({**DEFAULTS, **token, **found["variables"]}, {**HOST, "processors": 16, "memory_mb": 65536})
+    assert plan["problems"] == []
+    (pool,) = plan["pools"]
+    assert (pool["scope"], len(pool["slots"]), pool["cpus"], pool["memory"]) == ("your-org-name", 4, "3", "12g")
+    assert pool["labels"] == seed["github_runner_labels"]
+    assert (pool["docker"], pool["image"]) == ("socket", "your-registry/custom-runner")
+    (problem,) = runner_seed(seed, {})["problems"]
+    assert problem.startswith("github_registration_token = (hidden): this token dies after an hour")

@@ -413,7 +413,8 @@ class ComposeProvider:
             self._work_folders.remove(slot)
         except OSError as exc:
             raise ProviderError(f"the work folder of {slot} could not be removed: {exc}") from exc
-        self._remove_old_externals()
+        with self._compose_lock:  # Compose makes a volume before the container that uses it
+            self._remove_old_externals()
 
     def follow(self, tag: str, reference: str) -> None:
         """Write it into the Compose file."""
