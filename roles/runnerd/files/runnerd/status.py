@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .clock import iso
-from .core import is_busy
 from .model import Credential, Explained, Gate, Leaving, SlotView, Tri, World
 
 if TYPE_CHECKING:  # they load the libraries of the daemon, and the command has no need of those
@@ -67,31 +66,6 @@ class SlotStatus:
             reason=told.reason,
             remedy=gate.remedy if gate and told.state == "backing off" else "",
         )
-
-
-class States:
-    """Since when each slot is in the state that is shown."""
-
-    def __init__(self) -> None:
-        """Nothing was shown yet."""
-        self._shown: dict[str, tuple[str, float]] = {}
-
-    def since(self, view: SlotView, state: str, now: float) -> float:
-        """When the slot came into `state` (steady seconds)."""
-        before, since = self._shown.get(view.slot, ("", now))
-        if before != state:
-            since = self._began(view, state, now)
-            self._shown[view.slot] = (state, since)
-        return since
-
-    @staticmethod
-    def _began(view: SlotView, state: str, now: float) -> float:
-        """When this state began: better known from the runner's own words, also after a restart of ours."""
-        if state == "busy" and is_busy(view) and view.output.job_at is not None:
-            return view.output.job_at
-        if state == "idle" and view.output.listening_at is not None:
-            return view.output.listening_at
-        return now
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from .effects import Effects, Ended
 from .evidence import Listener
 from .journal import Journal
 from .lists import Lists
-from .model import Action, Adopt, Chase, Clear, Deregister, Explained, Fill, Outcome, Refresh, Stop, Tri, World
-from .notices import Reminder, notices
+from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
 from .observe import Observer
 from .provider import Found, Provider, ProviderError
+from .report import Reporter
 from .settings import Settings, SettingsError, load_settings
-from .status import SlotStatus, States, Status
+from .status import Status
 from .updates import Updates
 from .versions import Versions
 
@@ -65,10 +65,9 @@ class Supervisor:
         self._effects = Effects(journal, provider, broker, clock, look)
         self._lists = Lists(journal, broker, self._effects, clock)
         self._backoff = Backoff(clock)
-        self._broker = broker
         self._versions = Versions(broker, clock)
         self._updates = Updates(journal, provider, clock)
-        self._reminder = Reminder()
+        self._reporter = Reporter(journal, provider, broker, self._versions, self._updates, clock)
         self.observer = Observer(
             journal, provider, self._lists, Listener(provider, self.wake), self._backoff, clock, look
         )
@@ -78,7 +77,6 @@ class Supervisor:
         self._begun = self._ended_rounds = 0
         self._flights: dict[str, Future[Ended | None]] = {}
         self._refresh_wanted = False
-        self._states = States()
         self._left: set[str] = set()
         self.restart_wanted: Callable[[], None] = lambda: None
         self.ended: list[Ended] = []  # for the metrics; taken by `take_ended`
@@ -120,7 +118,7 @@ class Supervisor:
             for chore in (*self._versions.chores(world), *self._updates.chores(self._provider.definition())):
                 if chore.name not in self._flights:
                     self._fly(chore.name, chore.do)
-            self._tell(world, plan.explained, docker_error)
+            self.status = self._reporter.report(world, plan.explained, docker_error, self.settings.version)
             self._release_left(world)
         with self._rounds:
             self._ended_rounds = this
@@ -286,39 +284,6 @@ class Supervisor:
         with self._lock:
             ended, self.ended = self.ended, []
         return ended
-
-    # Telling
-
-    def _tell(self, world: World, explained: Iterable[Explained], docker_error: str) -> None:
-        views = {view.slot: view for view in world.slots}
-        wall = self._clock.wall()
-        slots = []
-        for told in explained:
-            view = views[told.slot]
-            since = self._states.since(view, told.state, world.now)
-            slots.append(SlotStatus.of(view, told, since, world, wall))
-        credentials, versions = self._broker.credentials(), self._versions.status(world)
-        definition = self._provider.definition()
-        images = self._updates.status(definition)
-        warnings = notices(wall, credentials, versions, images)
-        self._reminder.remind(warnings, world.now)
-        self.status = Status(
-            daemon=True,
-            version=self.settings.version,
-            paused=self._journal.paused(),
-            drains=tuple(sorted(self._journal.drains())),
-            docker=docker_error,
-            definition=definition.error,
-            gates=tuple(gate for gate in world.gates.values() if gate.until > world.now),
-            slots=tuple(slots),
-            ghosts=len(world.ghosts),
-            credentials=credentials,
-            versions=versions,
-            images=images,
-            warnings=warnings,
-            now=world.now,
-            wall=wall,
-        )
 
 
 def _read_at_start(settings: Settings) -> tuple[object, ...]:
