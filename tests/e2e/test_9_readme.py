@@ -24,6 +24,8 @@ from tests.lab.project import recaps, user_environment, with_hosts, with_variabl
 
 README = CHECKOUT / "README.md"
 ORGANIZATION = "readme-org"
+#: What the README speaks of.
+SCOPES = (ORGANIZATION, f"{ORGANIZATION}/infrastructure")
 HOST = "gh-runner-01"
 DEPLOY = "ansible-playbook ephemeral.github_runners.deploy -i inventory.ini"
 #: What a block that says "instead of …" stands for.
@@ -40,7 +42,7 @@ class Newcomer:
         self.home = home
         self.host = lab.host("newcomer")
         self.token = f"ghp_{secrets.token_hex(18)}"
-        lab.github.credentials({"readme": {"token": self.token, "scopes": {ORGANIZATION: "write"}}})
+        lab.github.credentials({"readme": {"token": self.token, "scopes": dict.fromkeys(SCOPES, "write")}})
         self.image = lab.push_runner("1")
         self.state = home / ".state"
         tools = os.pathsep.join(
