@@ -9,6 +9,7 @@ Nothing is run from the checkout. The artifact is built and installed, and its o
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -228,7 +229,12 @@ def with_hosts(text: str, group: str, hosts: Mapping[str, Mapping[str, str | int
 def with_variables(text: str, changes: Mapping[str, Any]) -> str:
     """The text of a YAML file with other values for some of its top keys (None: without it); comments stay."""
     for name, value in changes.items():
-        new = "" if value is None else yaml.safe_dump({name: value}, sort_keys=False, width=1000)
+        # A text of several lines, such as a key, stays in one: so the next edit finds all of it. JSON is YAML, too.
+        several = isinstance(value, str) and "\n" in value
+        new = (
+            f"{name}: {json.dumps(value)}\n" if several else yaml.safe_dump({name: value}, sort_keys=False, width=1000)
+        )
+        new = "" if value is None else new
         text = text if text.endswith("\n") or not text else f"{text}\n"
         old = re.search(rf"^{re.escape(name)}:.*\n(?:[ -].*\n)*", text, re.MULTILINE)
         start, end = old.span() if old else (len(text), len(text))

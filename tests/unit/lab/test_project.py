@@ -107,3 +107,10 @@ def test_variables_are_edited_and_comments_stay() -> None:
     edited = with_variables(text, {"count": 5, "labels": ["c"], "token": "t", "counter": None})
     assert edited == "---\n# why\ncount: 5\nlabels:\n- c\n# end\ntoken: t\n"
     assert yaml.safe_load(with_variables(edited, {"count": "{{ 'x' }}"}))["count"] == "{{ 'x' }}"
+
+
+def test_a_text_of_several_lines_can_be_changed_again() -> None:
+    key = "-----BEGIN\n\nabc\n-----END\n"
+    edited = with_variables("count: 1\n", {"key": key, "other": 2})
+    assert yaml.safe_load(edited) == {"count": 1, "key": key, "other": 2}
+    assert with_variables(edited, {"key": None}) == "count: 1\nother: 2\n"
