@@ -87,18 +87,18 @@ class Rig:
         self._now = {}
         return self.project.playbook(playbook, *options)
 
-    def base(self) -> None:
-        """Three idle runners by the base's settings, no job, no fault, no drain, nothing paused."""
+    def base(self, **changes: Any) -> None:
+        """Three idle runners by the base's settings (or these), no job, no fault, no drain, nothing paused."""
         self.github.clear_faults()
         for job in self.github.jobs():
             if job["status"] != "completed":
                 self.github.cancel(job["id"])
-        if self._now != self._base:
-            self.deploy()
+        if self._now != self._base | {f"github_docker_runners_{name}": value for name, value in changes.items()}:
+            self.deploy(**changes)
         status = self.status()
         if status["paused"] or status["drains"]:
             self.runnerd("resume")
-        self.idle(COUNT)
+        self.idle(changes.get("count", COUNT))
 
     def forget(self) -> None:
         """Somebody else wrote variables: the next `base` deploys whatever was there."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.e2e.rig import GROUP, Rig
 from tests.lab.common import eventually
@@ -63,18 +65,20 @@ def fresh_volumes(rig: Rig) -> set[str]:
     return {name for name in rig.volumes() if "externals" not in name}
 
 
-def with_dind(rig: Rig, dind: dict[str, Any]) -> None:
-    """One idle runner with a Docker of its own."""
-    rig.deploy(**dind)
-    # Until then there may be an idle runner of the old definition.
-    eventually(lambda: rig.containers().keys() == {RUNNER, COMPANION}, 90, rig.tell)
-    rig.idle(1)
+@pytest.fixture
+def own(shared: Rig, dind: dict[str, Any]) -> Rig:
+    """The host with one idle runner that has a Docker of its own."""
+    shared.base(**dind)
+    # Until then there may be an idle runner of an old definition.
+    eventually(lambda: shared.containers().keys() == {RUNNER, COMPANION}, 90, shared.tell)
+    shared.idle(1)
+    return shared
 
 
 def test_a_job_has_a_docker_of_its_own_and_the_next_one_finds_nothing_of_it(
-    rig: Rig, dind: dict[str, Any], busybox: str
+    own: Rig, dind: dict[str, Any], busybox: str
 ) -> None:
-    with_dind(rig, dind)
+    rig = own
     containers, volumes = rig.containers(), fresh_volumes(rig)
     assert len(volumes) == 3  # the work folder, /var/run, Docker's data
     assert all("docker" in runner["labels"] for runner in rig.github.runners())
@@ -92,8 +96,8 @@ def test_a_job_has_a_docker_of_its_own_and_the_next_one_finds_nothing_of_it(
     assert rig.deploy(**dind).changed == 0
 
 
-def test_composes_own_commands_leave_both_alone(rig: Rig, dind: dict[str, Any]) -> None:
-    with_dind(rig, dind)
+def test_composes_own_commands_leave_both_alone(own: Rig) -> None:
+    rig = own
     before = rig.containers()
     for words in (["up", "-d"], ["restart"], ["stop"], ["down", "--remove-orphans"]):
         rig.host.exec("docker", "compose", "-f", FILE, *words, check=False)  # some find nothing to do, and call it 1
@@ -109,8 +113,8 @@ def test_composes_own_commands_leave_both_alone(rig: Rig, dind: dict[str, Any]) 
         f"docker kill {COMPANION}",
     ],
 )
-def test_half_a_machine_is_replaced_whole(rig: Rig, dind: dict[str, Any], how: str) -> None:
-    with_dind(rig, dind)
+def test_half_a_machine_is_replaced_whole(own: Rig, how: str) -> None:
+    rig = own
     before, volumes = rig.containers(), len(fresh_volumes(rig))
     rig.host.exec("sh", "-c", how)
     eventually(
@@ -124,8 +128,8 @@ def test_half_a_machine_is_replaced_whole(rig: Rig, dind: dict[str, Any], how: s
     assert len(fresh_volumes(rig)) == volumes
 
 
-def test_a_companion_whose_runner_nobody_knows_is_in_nobodys_way(rig: Rig, dind: dict[str, Any]) -> None:
-    with_dind(rig, dind)
+def test_a_companion_whose_runner_nobody_knows_is_in_nobodys_way(own: Rig) -> None:
+    rig = own
     volumes = len(fresh_volumes(rig))
     rig.runnerd("drain", "--wait")
     assert rig.containers() == {}
@@ -140,8 +144,8 @@ def test_a_companion_whose_runner_nobody_knows_is_in_nobodys_way(rig: Rig, dind:
     assert len(fresh_volumes(rig)) == volumes
 
 
-def test_a_power_cut_leaves_nothing_of_either(rig: Rig, dind: dict[str, Any]) -> None:
-    with_dind(rig, dind)
+def test_a_power_cut_leaves_nothing_of_either(own: Rig) -> None:
+    rig = own
     before, volumes = rig.containers(), fresh_volumes(rig)
     rig.host.reboot(power_cut=True)
     rig.idle(1)
@@ -149,23 +153,34 @@ def test_a_power_cut_leaves_nothing_of_either(rig: Rig, dind: dict[str, Any]) ->
     assert len(fresh_volumes(rig)) == len(volumes) and not fresh_volumes(rig) & volumes
 
 
-def test_a_docker_that_does_not_come_is_said_aloud(rig: Rig, dind: dict[str, Any]) -> None:
+def test_a_docker_that_does_not_come_is_said_aloud(shared: Rig, dind: dict[str, Any]) -> None:
+    rig = shared
     result = rig.try_deploy(**{**dind, "dind_arguments": ["--no-such-option"]}, online_timeout=20)
     assert result.rc != 0
-    rig.until(lambda slots: "Docker did not come" in slots["runner-1"]["reason"], 120)
+    assert "its Docker has ended; see: runnerd logs runner-1 --docker" in result.output
     assert "no-such-option" in rig.runnerd("logs", "1", "--docker")
 
 
-def test_pools_of_one_host_have_docker_each_in_its_own_way(rig: Rig, dind: dict[str, Any], busybox: str) -> None:
+def test_pools_of_one_host_have_docker_each_in_its_own_way(shared: Rig, dind: dict[str, Any], busybox: str) -> None:
+    rig = shared
     rig.host.exec("mkdir", "-p", "/srv/given", "/srv/archives")
     rig.host.write("/srv/given/note", "from the host\n")
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
     pools = [
         {**dind, "name": "own", "extra_labels": ["own"]},
         {"name": "host", "docker": "socket", "docker_socket_acknowledged": True, "count": 2, "extra_labels": ["host"]},
         {"name": "bare", "docker": "none", "count": 1, "extra_labels": ["bare"], "allow_sudo": False,
-         "volumes": ["/srv/given:/srv/given:ro"], "action_archives": "/srv/archives"},
+         "volumes": ["/srv/given:/srv/given:ro"], "action_archives": "/srv/archives",
+         "ssh_key": key, "ssh_known_hosts": "nas.lan ssh-ed25519 AAAA\n"},
     ]  # fmt: skip
-    rig.deploy(pools=pools)
+    told = rig.deploy("-vvvvv", "--diff", pools=pools).output
+    secret = key.splitlines()[4]  # what is before it is the format's own, and public
+    assert secret not in told
+    assert secret not in rig.host.docker("inspect", *rig.containers().values())
+    assert secret not in rig.host.read(FILE)
+    place = "/opt/github-runners/ssh"
+    assert rig.host.exec("cat", f"{place}/pools/bare/id_ed25519", user="admin", check=False).rc != 0
+    assert rig.host.read(f"{place}/pools/bare/id_ed25519") == key
     rig.github.wait_online(4)
 
     job = rig.github.wait_job(rig.job("docker info --format '{{.Name}}'; hostname", labels=["own"]))
@@ -179,19 +194,24 @@ def test_pools_of_one_host_have_docker_each_in_its_own_way(rig: Rig, dind: dict[
     for _each in range(3):
         job = rig.github.wait_job(rig.job(f"ls -A; {script}", labels=["host"]), 180)
         assert job["result"] == "Succeeded", job["log"]
-        place, said, *names = job["log"].splitlines()
-        assert place.startswith("/opt/github-runners/work/host-") and said == "x", job["log"]
-        assert {"github-own-1", "github-host-1", "github-bare-1"} <= set(names), job["log"]
-        places.add(place)
-    assert len({place.split("/")[4] for place in places}) <= 2  # a slot's own
+        _hook, where, *said = job["log"].splitlines()  # nothing between: the folder was empty
+        assert where.startswith("/opt/github-runners/work/host-"), job["log"]
+        assert {"x", "github-own-1", "github-host-1", "github-bare-1"} <= set(said), job["log"]
+        places.add(where.split("/")[4])
+    assert places <= {"host-1", "host-2"}
     rig.github.wait_online(4)
     left = rig.host.exec("find", "/opt/github-runners/work", "-type", "f").stdout
     assert left == "", "a work folder outlives its runner"
 
     script = "cat /srv/given/note; ls -d $ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE; touch /srv/given/x || echo read-only"
     script += "; sudo -n true || echo no sudo; command -v docker && docker ps || echo no Docker"
+    script += "; stat -c 'key %a %U' ~/.ssh/id_ed25519; cat ~/.ssh/known_hosts; echo >~/.ssh/id_ed25519 || echo kept"
+    script += (
+        "; cmp ~/.ssh/id_ed25519 /opt/runnerd/ssh/id_ed25519 && touch /opt/runnerd/ssh/x || echo mounted read-only"
+    )
     job = rig.github.wait_job(rig.job(script, labels=["bare"]))
-    for line in ("from the host", "/opt/action-archives", "read-only", "no sudo", "no Docker"):
+    said = ("from the host", "/opt/action-archives", "read-only", "no sudo", "no Docker")
+    for line in (*said, "key 400 runner", "nas.lan ssh-ed25519 AAAA", "kept", "mounted read-only"):
         assert line in job["log"], job["log"]
 
     rig.deploy(count=1)
@@ -199,6 +219,7 @@ def test_pools_of_one_host_have_docker_each_in_its_own_way(rig: Rig, dind: dict[
     eventually(lambda: rig.containers().keys() == {RUNNER}, 60, rig.tell)
     assert rig.volumes() == set()
     assert rig.host.exec("ls", "/opt/github-runners/work").stdout == ""
+    assert rig.host.exec("ls", place, check=False).rc != 0
     assert rig.deploy(count=1).changed == 0
 
 
@@ -217,8 +238,10 @@ TRANSLATED = ("scope", "count", "cpus", "memory", "docker")
 
 
 @pytest.fixture
-def seed(rig: Rig) -> Iterator[Rig]:
+def seed(shared: Rig) -> Iterator[Rig]:
     """The seed's variables in place of ours; what is left of ours is the token, and what the lab needs."""
+    rig = shared
+    rig.write()
     ours = {f"github_docker_runners_{name}": None for name in TRANSLATED}
     rig.project.set_variables(GROUP, **SEED, **ours, github_docker_runners_extra_labels=None)
     yield rig

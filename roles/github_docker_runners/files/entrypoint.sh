@@ -8,7 +8,7 @@
 #
 # Input, written by runnerd: one line a file, "<name> <base64 of the content>", then the line "end".
 # Exit codes that runnerd knows: 64 this container ran before, 65 no credential came in time, 66 no runner in the image,
-# 67 its Docker did not come in time.
+# 67 its Docker did not answer in time.
 
 set -u
 
@@ -30,10 +30,13 @@ if ! (set -o noclobber && : >.used) 2>/dev/null; then
   exit 64
 fi
 
-# A runner that has a Docker daemon of its own takes no job without it.
+# A runner that has a Docker daemon of its own takes no job before that answers; its socket is there earlier.
 if [ -n "${RUNNERD_DOCKER_TIMEOUT:-}" ]; then
-  until [ -w /var/run/docker.sock ]; do
-    if [ "$SECONDS" -ge "$RUNNERD_DOCKER_TIMEOUT" ]; then
+  until timeout 5 docker version >/dev/null 2>&1; do
+    if ! command -v docker >/dev/null; then
+      say 'this image has no docker command; use another image, or set github_docker_runners_docker to none'
+      exit 67
+    elif [ "$SECONDS" -ge "$RUNNERD_DOCKER_TIMEOUT" ]; then
       say "Docker did not come within $RUNNERD_DOCKER_TIMEOUT s; what it said: runnerd logs SLOT --docker"
       exit 67
     fi

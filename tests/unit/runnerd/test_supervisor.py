@@ -208,6 +208,21 @@ def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(ho
     assert host.world.killed_busy == []
 
 
+def test_a_docker_that_never_comes_up_is_tried_less_and_less_often(host: Host) -> None:
+    def minute() -> int:
+        before = len(host.world.requests)
+        for _second in range(60):
+            for container in host.world.running():
+                container.lost_docker = True
+            host.rounds(1)
+        return sum(request.startswith("POST") for request in host.world.requests[before:])
+
+    first, *others = (minute() for _each in range(5))
+    assert first > 3 and others[-1] <= 3
+    slot = next(s for s in host.supervisor.status.slots if s.slot == "runner-1")
+    assert "its Docker has ended; see: runnerd logs runner-1 --docker" in slot.reason
+
+
 def test_github_that_lags_is_overruled_by_the_worker_and_by_its_own_422(host: Host) -> None:
     host.online()
     container = host.of("runner-1")

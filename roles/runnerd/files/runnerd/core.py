@@ -267,6 +267,10 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
         return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=last)
     if view.registration.exists is Tri.NO:
         return _stop(view, Outcome.REMOVED_AT_GITHUB, "GitHub no longer knows this runner", state)
+    if state == "starting" and view.leaving is Leaving.LOST_DOCKER:
+        # Without it the runner would wait in vain; and the next one may fare no better, so this counts as a failure.
+        why = f"{view.leaving.value}; see: runnerd logs {view.slot} --docker"
+        return _stop(view, Outcome.NEVER_ONLINE, why, state)
     if state == "starting":
         late = started + limits.registration
         seen = view.registration.seen_at
