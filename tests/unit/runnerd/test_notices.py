@@ -89,7 +89,7 @@ def test_status_table_metrics_and_playbook_tell_it(host: Host) -> None:
     assert told["2.336.0"]["accepted_until"] is not None
     assert (told["2.337.0"]["asked"], told["2.337.0"]["accepted_until"]) == (True, None)
     lines = "\n".join(upkeep(status))
-    assert "Runner 2.337.0: GitHub has set no end" in lines
+    assert "Runner 2.337.0: GitHub tells no end" in lines
     assert "Warning: credential default: the token ends in 2 days" in lines
     assert "Warning: runner version 2.336.0" in lines
     notes = "\n".join(runner_report(json.dumps(status))["notes"])

@@ -176,7 +176,7 @@ def upkeep(status: Mapping[str, Any]) -> list[str]:
         )
     for version in status.get("runner_versions") or []:
         end = version["accepted_until"]
-        known = f"accepted until {end}" if end else "GitHub has set no end" if version["asked"] else "end not known yet"
+        known = f"accepted until {end}" if end else "GitHub tells no end" if version["asked"] else "end not known yet"
         lines.append(f"Runner {version['version']}: {known}" + (f" ({version['error']})" if version["error"] else ""))
     for image in status.get("images") or []:
         checked = f"up to date as of {image['checked_at']}" if image["checked_at"] else "not updated yet"
