@@ -21,7 +21,6 @@ KNOWN: dict[str, tuple[str | None, float | None]] = {
     "ignore-term": (None, None),
     "update-loop": (None, None),
     "fill-disk": ("MiB to write at most", None),
-    "eat-memory": (None, None),
 }
 
 REMEDY = "Do: give a JSON object, a JSON list or a comma list of " + ", ".join(

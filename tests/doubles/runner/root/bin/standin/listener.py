@@ -112,8 +112,6 @@ class Listener:
             self.console.performance("SessionCreated")
             self.console.line(f"Current runner version: '{self.version}'")
             self.console.line(f"{utcnow()}: Listening for Jobs")
-            if "eat-memory" in self.faults:
-                eat_memory()
             return self._listen()
         except Leave as leave:
             return leave.code
@@ -361,8 +359,6 @@ class Listener:
             if "hang" in self.faults:
                 return self._let_hang(worker)
             tell(worker, json.dumps({"job": job, "faults": dict(self.faults.values)}))
-            if "eat-memory" in self.faults:
-                eat_memory()
             return self._await(worker, job)
         finally:
             over.set()
@@ -427,22 +423,6 @@ def tell(worker: subprocess.Popen[str], line: str) -> None:
     with contextlib.suppress(OSError):
         worker.stdin.write(line + "\n")
         worker.stdin.flush()
-
-
-def eat_memory() -> None:
-    """Take memory until the container's limit ends this process.
-
-    Raises:
-        BadFault: there is no limit, so that the whole machine would suffer.
-    """
-    limits = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-    limit = next((file.read_text(encoding="ascii").strip() for file in limits if file.exists()), "max")
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if limit == "max" or int(limit) >= installed:
-        raise faults_.BadFault("STANDIN_FAULTS: eat-memory: no memory limit here. Do: give the container one")
-    eaten = []
-    while True:
-        eaten.append(b"x" * (1 << 24))
 
 
 def parse(arguments: list[str], inputs: dict[str, str], console: Console) -> argparse.Namespace:
