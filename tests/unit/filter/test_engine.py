@@ -81,10 +81,11 @@ def context(address: str = "unix:///var/run/docker.sock", name: str = "default")
 
 
 def probe(
-    info: object = INFO, where: object = None, path: str = "/usr/bin/docker", stderr: str = "", rc: int = 0
+    info: object = ..., where: object = None, path: str = "/usr/bin/docker", stderr: str = "", rc: int = 0
 ) -> dict[str, Any]:
-    """The result of the role's command."""
-    lines = [path, *(json.dumps(answer) for answer in (info, context() if where is None else where) if answer)]
+    """The result of the role's command; without words about it, of an Engine that suits."""
+    answers = (INFO if info is ... else info, context() if where is None else where)
+    lines = [path, *(json.dumps(answer) for answer in answers if answer)]
     return {"rc": rc, "stdout": "\n".join(lines), "stderr": stderr, "stdout_lines": lines}
 
 
