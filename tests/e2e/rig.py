@@ -87,6 +87,12 @@ class Rig:
         self._now = {}
         return self.project.playbook(playbook, *options)
 
+    def rotate(self, token: str) -> None:
+        """From now on this token belongs to the base's settings; the next run deploys it. GitHub takes both."""
+        self.credentials["rotated"] = {**self.credentials["test"], "token": token}
+        self.github.credentials(self.credentials)
+        self.token = self._base["github_docker_runners_token"] = token
+
     def base(self, **changes: Any) -> None:
         """Three idle runners by the base's settings (or these), no job, no fault, no drain, nothing paused."""
         self.github.clear_faults()

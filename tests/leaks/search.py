@@ -90,24 +90,29 @@ def tree(root: str, seen: set[tuple[int, int]] | None = None) -> Iterator[Source
     while waiting:
         folder = waiting.pop()
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    about = entry.stat(follow_symlinks=False)
-                    names.append(entry.path)
-                    if stat.S_ISLNK(about.st_mode):
-                        names.append(os.readlink(entry.path))
-                    identity = (about.st_dev, about.st_ino)
-                    if about.st_dev != device or identity in seen:
-                        continue
-                    seen.add(identity)
-                    if stat.S_ISDIR(about.st_mode):
-                        waiting.append(entry.path)
-                    elif stat.S_ISREG(about.st_mode):
-                        yield from file(entry.path)
+            with os.scandir(folder) as listing:
+                entries = list(listing)
         except FileNotFoundError:
-            pass  # so has this
+            continue  # so has this
         except OSError as error:
             yield Unread(folder, str(error.strerror))
+            continue
+        for entry in entries:
+            names.append(entry.path)
+            try:
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(about.st_mode):
+                    names.append(os.readlink(entry.path))
+            except FileNotFoundError:
+                continue  # or this
+            identity = (about.st_dev, about.st_ino)
+            if about.st_dev != device or identity in seen:
+                continue
+            seen.add(identity)
+            if stat.S_ISDIR(about.st_mode):
+                waiting.append(entry.path)
+            elif stat.S_ISREG(about.st_mode):
+                yield from file(entry.path)
     yield Text(f"names of files and targets of links below {root}", "\n".join(names).encode(errors="surrogateescape"))
 
 

@@ -79,6 +79,19 @@ def test_names_of_files_and_targets_of_links_are_read(tmp_path: Path, place: Pat
     assert wheres(look(tmp_path, "below", str(place))) == {names}
 
 
+def test_files_that_vanish_keep_no_others_from_being_read(place: Path) -> None:
+    for number in range(20):
+        (place / f"{number}").touch()
+    (place / "folder").mkdir()
+    sources = search.tree(str(place))
+    paths = {next(sources).path}  # type: ignore[union-attr]  # there is nothing but files
+    left = {str(path) for path in place.iterdir() if path.name in ("5", "6", "7")} | paths
+    for path in place.iterdir():
+        if str(path) not in left:
+            path.rmdir() if path.is_dir() else path.unlink()
+    assert paths | {source.path for source in sources if isinstance(source, search.File)} == left
+
+
 def test_more_files_than_fit_a_command_line_are_all_read(tmp_path: Path, place: Path) -> None:
     long = place / ("x" * 240)
     long.mkdir()
