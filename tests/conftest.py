@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import hypothesis
@@ -16,6 +17,9 @@ pytest_plugins = ["tests.gates.skips"]
 
 # First, so that an installed copy of the collection never stands in for the working one.
 sys.path.insert(0, str(tree.ensure()))
+
+# A shell ignores Ctrl-C for what it runs in the background, as `make test` does, and so would all that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Timings never decide a test: a busy machine is no failure.
 hypothesis.settings.register_profile(

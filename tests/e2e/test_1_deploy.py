@@ -132,24 +132,3 @@ def test_the_play_is_red_and_says_why_when_a_runner_does_not_come_online(rig: Ri
     assert result.rc != 0
     assert "runner-1" in result.output and "backing off" in result.output and "no way" in result.output
     rig.github.clear_faults()
-
-
-def test_the_token_is_in_one_file_of_the_host_and_in_no_output(rig: Rig) -> None:
-    result = rig.deploy("-vvvvv", "--diff", count=2)
-    assert rig.token not in result.output
-    found = rig.host.exec(
-        "grep",
-        "-rlsF",
-        rig.token,
-        "/etc",
-        "/opt",
-        "/usr/local",
-        "/var/lib/runnerd",
-        "/var/log",
-        "/root",
-        "/home",
-        check=False,
-    ).stdout.split()
-    assert found == ["/etc/runnerd/credentials.json"]
-    assert rig.host.exec("stat", "-c", "%a %U", "/etc/runnerd/credentials.json").stdout.split() == ["600", "root"]
-    assert rig.token not in rig.host.docker("inspect", *rig.containers().values())

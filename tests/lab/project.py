@@ -229,11 +229,10 @@ def with_hosts(text: str, group: str, hosts: Mapping[str, Mapping[str, str | int
 def with_variables(text: str, changes: Mapping[str, Any]) -> str:
     """The text of a YAML file with other values for some of its top keys (None: without it); comments stay."""
     for name, value in changes.items():
-        # A text of several lines, such as a key, stays in one: so the next edit finds all of it. JSON is YAML, too.
-        several = isinstance(value, str) and "\n" in value
-        new = (
-            f"{name}: {json.dumps(value)}\n" if several else yaml.safe_dump({name: value}, sort_keys=False, width=1000)
-        )
+        as_json = json.dumps(value)  # JSON is YAML, too
+        # A text of several lines, such as a key, stays in one, however deep it is: so the next edit finds all of it.
+        several = r"\n" in as_json
+        new = f"{name}: {as_json}\n" if several else yaml.safe_dump({name: value}, sort_keys=False, width=1000)
         new = "" if value is None else new
         text = text if text.endswith("\n") or not text else f"{text}\n"
         old = re.search(rf"^{re.escape(name)}:.*\n(?:[ -].*\n)*", text, re.MULTILINE)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from tests.lab.project import Project, Recap, recaps, user_environment, with_hosts, with_variables
@@ -109,8 +111,10 @@ def test_variables_are_edited_and_comments_stay() -> None:
     assert yaml.safe_load(with_variables(edited, {"count": "{{ 'x' }}"}))["count"] == "{{ 'x' }}"
 
 
-def test_a_text_of_several_lines_can_be_changed_again() -> None:
-    key = "-----BEGIN\n\nabc\n-----END\n"
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_text_of_several_lines_can_be_changed_again(wrapped: bool) -> None:
+    key: Any = "-----BEGIN\n\nabc\n-----END\n"
+    key = [{"name": "a", "key": key}] if wrapped else key
     edited = with_variables("count: 1\n", {"key": key, "other": 2})
     assert yaml.safe_load(edited) == {"count": 1, "key": key, "other": 2}
     assert with_variables(edited, {"key": None}) == "count: 1\nother: 2\n"

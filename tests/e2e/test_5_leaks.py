@@ -2,9 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Not run by `make test` yet (it becomes tests/e2e/test_5_leaks.py when it was green there as a whole).
-
-Promise 2: no secret lies where it must not, in whatever form; and the scan that says so finds what is planted.
+"""Promise 2: no secret lies where it must not, in whatever form; and the scan that says so finds what is planted.
 
 The host is the one that all tests share, with whatever they left there: every JIT configuration ever issued is looked
 for. The tests of this file are to be run in their order; the last two plant what cannot be taken away again.
