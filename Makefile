@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test checks hosts lint sanity unit contract e2e molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -44,15 +44,17 @@ demo: venv ## the main job, for real, on a host of its own: three runners, six j
 demo-down: venv ## remove all that the demo made
 	@$(RUN) tests.lab demo-down
 
-# What needs no host runs beside the first hosts, which mostly wait; what it says comes at the end.
+# Two streams side by side, since hosts mostly wait. What the second one says comes at the end.
 test: engine ## all tests
-	@mkdir -p .cache; $(MAKE) --no-print-directory checks >.cache/checks.log 2>&1 & checks=$$!; \
-	trap 'kill $$checks 2>/dev/null' INT TERM; code=0; \
-	$(MAKE) --no-print-directory hosts || code=$$?; \
-	wait $$checks || code=$$?; cat .cache/checks.log; exit $$code
+	@mkdir -p .cache; $(MAKE) --no-print-directory beside >.cache/beside.log 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null' INT TERM; code=0; \
+	$(MAKE) --no-print-directory shared-host || code=$$?; \
+	wait $$beside || code=$$?; cat .cache/beside.log; exit $$code
 
-checks: lint sanity unit contract
-hosts: molecule e2e
+# Each goes on where another has failed: who pushes sees all that is wrong at once.
+beside: engine
+	@code=0; for part in lint sanity unit contract molecule own-host; do \
+		$(MAKE) --no-print-directory $$part || code=$$?; done; exit $$code
 
 lint: venv ## style, types, Ansible's and Galaxy's rules
 	@$(RUN) tests.gates lint
@@ -66,8 +68,13 @@ unit: venv ## what needs no Docker
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
 
-e2e: engine ## the lab, real hosts, real Docker, real ansible-playbook
-	@$(RUN) pytest tests/lab tests/e2e
+e2e: shared-host own-host ## the lab, real hosts, real Docker, real ansible-playbook
+
+shared-host: engine
+	@$(RUN) pytest tests/e2e/shared_host
+
+own-host: engine
+	@$(RUN) pytest tests/e2e/own_host
 
 molecule: engine ## the roles, as Ansible's users test them
 	@$(RUN) molecule test

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host that the end-to-end tests share: made, deployed from an empty folder, and torn down."""
+"""What both kinds of end-to-end tests begin with: a lab, and the collection as users get it.
+
+The folders `shared_host` and `own_host` run side by side, each with a lab of its own; both name theirs by a fixture
+`purpose`.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import GROUP, Rig
 from tests.lab.common import prefix
 from tests.lab.lab import Lab
-from tests.lab.project import Project, build_artifact
+from tests.lab.project import build_artifact
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(purpose: str) -> Iterator[Lab]:
     """GitHub and a registry."""
-    with Lab(prefix("test")) as lab:
+    with Lab(prefix(purpose)) as lab:
         lab.down()
         yield lab.up()
 
@@ -29,22 +32,3 @@ def lab() -> Iterator[Lab]:
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as it is published."""
     return build_artifact(tmp_path_factory.mktemp("artifact"))
-
-
-@pytest.fixture(scope="session")
-def shared(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """A blank host, and a user with an empty folder and the installed collection. Nothing is deployed yet."""
-    image = lab.push_runner("1")
-    host = lab.host("gh-runner-01")
-    project = Project(tmp_path_factory.mktemp("user"), proxy=lab.proxy_url)
-    project.install(artifact)
-    project.init()
-    project.write_inventory(GROUP, {"gh-runner-01": host.connection()})
-    return Rig(lab, project, host, image)
-
-
-@pytest.fixture
-def rig(shared: Rig) -> Rig:
-    """The host with three idle runners."""
-    shared.base()
-    return shared

@@ -10,6 +10,7 @@ reached from outside. Only ports on this machine's loopback lead in.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ from typing import Any
 import docker
 import docker.errors
 from docker.models.containers import Container
+from docker.types import IPAMConfig, IPAMPool
 
 from tests.lab import engine, proxy
 from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
@@ -39,6 +41,9 @@ PACKAGES_NAME = "download.docker.test"
 #: Ports are taken from here, below those that systems give to outgoing connections: a host keeps its port while it
 #: reboots, when nobody holds it. (Docker's own choice would be a new one after each start.)
 PORTS = range(20000, 30000)
+#: Networks are taken from here, the range for benchmarks (RFC 2544), which nobody routes. Docker's own choice may be
+#: the one that the Docker inside of a host, or of a job, makes for a network of its own: then that hides ours.
+SUBNETS = tuple(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=24))
 #: Where a server finds what the lab puts in before it starts.
 INSIDE = "/etc/lab"
 
@@ -291,9 +296,20 @@ class Lab:
 
     def _network(self) -> str:
         name = f"{self.prefix}-net"
-        if not self.client.networks.list(names=[f"^{name}$"]):
-            self.client.networks.create(name, driver="bridge", labels=self._labels)
-        return name
+        if self.client.networks.list(names=[f"^{name}$"]):
+            return name
+        for subnet in random.sample(SUBNETS, 20):
+            ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))])
+            try:
+                self.client.networks.create(name, driver="bridge", labels=self._labels, ipam=ipam)
+            except docker.errors.APIError as exc:
+                if "overlaps" not in str(exc):
+                    raise
+            else:
+                return name
+        raise Problem(
+            f"no network is free for the lab: 20 of {SUBNETS[0]} … {SUBNETS[-1]} are taken.", "make demo-down"
+        )
 
     def _server(self, name: str, alias: str, image: str, ports: list[str], command: list[str] | None = None) -> None:
         """Start a TLS server under a name of its own, unless it runs."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""README.md as tests/e2e/test_9_readme.py walks it: each block has a place, and hardly one is left out."""
+"""README.md as tests/e2e/own_host/test_readme.py walks it: each block has a place, and hardly one is left out."""
 
 from __future__ import annotations
 

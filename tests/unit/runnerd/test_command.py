@@ -310,6 +310,27 @@ def test_status_shows_a_compose_file_that_cannot_be_read(daemon: Daemon, capsys:
     assert "Problem: yaml: line 3: could not find expected ':'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("wanted", "leaving", "state", "verified", "missing", "missing_if_drained"),
+    [
+        (True, False, "idle", True, False, False),
+        (True, False, "starting", False, True, True),
+        (True, True, "busy", True, False, True),  # its definition changed, and it has a job
+        (True, True, "idle", True, True, True),  # its definition changed: the next one may not come online
+        (True, True, "drained", True, True, True),
+        (False, True, "busy", True, False, True),  # the pool became smaller
+        (False, True, "drained", True, False, True),
+        (False, False, "empty", False, False, False),  # paused
+    ],
+)
+def test_what_is_waited_for(
+    wanted: bool, leaving: bool, state: str, verified: bool, missing: bool, missing_if_drained: bool
+) -> None:
+    slot = {"wanted": wanted, "leaving": leaving, "state": state, "verified": verified, "container": "abc"}
+    assert cli.is_missing(slot, drained=False) is missing
+    assert cli.is_missing(slot, drained=True) is missing_if_drained
+
+
 def test_the_command_does_not_load_what_only_the_daemon_needs() -> None:
     """It is asked often, and by waiting scripts: loading Docker's and HTTP's libraries took most of its half second."""
     look = "import runnerd.cli, sys; print(*{'docker', 'requests', 'prometheus_client'} & sys.modules.keys())"

@@ -154,7 +154,7 @@ def _wait(options: argparse.Namespace) -> int:
         status = _ask_patiently(options.socket, "status", refresh=refresh)
         if refresh:
             asked = time.monotonic()
-        missing = [slot for slot in status["slots"] if _is_missing(slot, options.drained)]
+        missing = [slot for slot in status["slots"] if is_missing(slot, options.drained)]
         if (status["daemon"] and not missing) or time.monotonic() >= deadline:
             break
         time.sleep(LOOK)
@@ -162,11 +162,15 @@ def _wait(options: argparse.Namespace) -> int:
     return NOT_SO if missing or not status["daemon"] else DONE
 
 
-def _is_missing(slot: dict[str, Any], drained: bool) -> bool:
-    """Whether the wait goes on for this slot."""
-    if slot["leaving"]:
+def is_missing(slot: dict[str, Any], drained: bool) -> bool:
+    """Whether the wait goes on for this slot of the status.
+
+    A job of an old definition, or in a slot that goes, is waited for if `drained` only. An idle runner of an old
+    definition is replaced at once, and what counts is whether its successor comes.
+    """
+    if slot["leaving"] and (slot["state"] == "busy" or not slot["wanted"]):
         return drained and bool(slot["container"])
-    return bool(slot["wanted"]) and not slot["verified"]
+    return bool(slot["wanted"]) and (slot["leaving"] or not slot["verified"])
 
 
 def _check(options: argparse.Namespace) -> int:

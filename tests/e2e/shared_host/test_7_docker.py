@@ -186,6 +186,7 @@ def test_pools_of_one_host_have_docker_each_in_its_own_way(shared: Rig, dind: di
     job = rig.github.wait_job(rig.job("docker info --format '{{.Name}}'; hostname", labels=["own"]))
     name, hostname = job["log"].splitlines()[-2:]
     assert job["result"] == "Succeeded" and name == hostname, job["log"]
+    rig.github.wait_online(4)
 
     script = (
         f"pwd; echo x > file; docker run --rm -v $PWD:/x {busybox} cat /x/file; docker ps --format '{{{{.Names}}}}'"
@@ -196,7 +197,8 @@ def test_pools_of_one_host_have_docker_each_in_its_own_way(shared: Rig, dind: di
         assert job["result"] == "Succeeded", job["log"]
         _hook, where, *said = job["log"].splitlines()  # nothing between: the folder was empty
         assert where.startswith("/opt/github-runners/work/host-"), job["log"]
-        assert {"x", "github-own-1", "github-host-1", "github-bare-1"} <= set(said), job["log"]
+        # Of its own pool the other runner may just be replaced, after the job before.
+        assert {"x", "github-own-1", "github-bare-1"} <= set(said), job["log"]
         places.add(where.split("/")[4])
     assert places <= {"host-1", "host-2"}
     rig.github.wait_online(4)
@@ -264,7 +266,7 @@ def test_a_copy_of_the_seeds_variables_deploys(seed: Rig, busybox: str) -> None:
 def test_an_organization_for_each_host_by_host_variables(seed: Rig) -> None:
     """As the seed shows it. Two hosts in the inventory are one and the same here, and only looked at."""
     rig, project = seed, seed.project
-    rig.github.scopes({"org-two": {"type": "org"}})
+    rig.github.scopes({"org-two": {"type": "Organization"}})
     rights = dict.fromkeys(("my-org", "org-two"), "write")
     rig.github.credentials({"both": {"token": rig.token, "scopes": rights}})
     hosts = {"gh-runner-01": "my-org", "gh-runner-02": "org-two"}
@@ -280,6 +282,6 @@ def test_an_organization_for_each_host_by_host_variables(seed: Rig) -> None:
         shutil.rmtree(folder)
         project.write_inventory(GROUP, {"gh-runner-01": rig.host.connection()})
         rig.github.credentials(rig.credentials)
-    assert result.rc == 0 and result.hosts.keys() == hosts.keys(), result.output[-4000:]
-    assert re.search(r'^\+ *"scope": "org-two"', result.output, re.MULTILINE), result.output
-    assert not re.search(r'^\+ *"scope": "my-org"', result.output, re.MULTILINE), result.output
+    assert result.rc == 0 and hosts.keys() <= result.hosts.keys(), result.output[-4000:]
+    labels = re.findall(r'^\+ *ephemeral\.github-runners\.scope: "org-two"', result.output, re.MULTILINE)
+    assert len(labels) == SEED["github_runner_count"], result.output  # the other host has as many, of its own

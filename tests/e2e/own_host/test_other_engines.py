@@ -7,12 +7,13 @@ Engine that does: left alone."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import GROUP, Rig
+from tests.e2e.rig import GROUP
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 from tests.lab.project import Project, Result
@@ -38,8 +39,10 @@ def host(lab: Lab) -> Iterator[Host]:
 
 
 @pytest.fixture
-def project(lab: Lab, host: Host, shared: Rig, artifact: Path, tmp_path: Path) -> Project:
-    """Its user, with the same token as the other host's."""
+def project(lab: Lab, host: Host, artifact: Path, tmp_path: Path) -> Project:
+    """Its user."""
+    token = f"ghp_{secrets.token_hex(18)}"
+    lab.github.credentials({"other engines": {"token": token, "scopes": {"my-org": "write"}}})
     project = Project(tmp_path, proxy=lab.proxy_url)
     project.install(artifact)
     project.init()
@@ -47,10 +50,10 @@ def project(lab: Lab, host: Host, shared: Rig, artifact: Path, tmp_path: Path) -
     project.set_variables(
         GROUP,
         github_docker_runners_scope="my-org",
-        github_docker_runners_token=shared.token,
+        github_docker_runners_token=token,
         github_docker_runners_api_url=lab.api_url,
         github_docker_runners_ca_file=str(lab.authority.path),
-        github_docker_runners_image=shared.image.reference,
+        github_docker_runners_image=lab.push_runner().reference,
         github_docker_runners_docker="none",
         github_docker_runners_count=1,
         github_docker_runners_extra_labels=[host.name],
@@ -106,4 +109,3 @@ def test_an_engine_that_was_there_is_left_alone(lab: Lab, host: Host, project: P
     job = lab.github.wait_job(lab.github.queue_job("echo hello", labels=[host.name]))
     assert job["result"] == "Succeeded" and job["runner_name"].startswith(host.name), job
     assert project.playbook("deploy").changed == 0
-    host.exec("systemctl", "stop", "github-docker-runners")  # no runner of this host is left for the other one's tests
