@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The real modules of both major versions of community.proxmox drive the double, and behave as they do in the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trustme
+
+from tests.contract import proxmox
+from tests.doubles.proxmox.server import Double, running
+
+KEYS = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISecond two@host\n"
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["community.proxmox 1", "community.proxmox 2"])
+def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with proxmox.modules(request.param, tmp_path_factory.mktemp("modules")) as found:
+        yield found
+
+
+@pytest.fixture
+def run(worker: Any, double: Double, ca: Path, tmp_path: Path) -> proxmox.Run:
+    return proxmox.runner(worker, double, ca, tmp_path)
+
+
+@pytest.fixture
+def writes(double: Double) -> Callable[[], list[str]]:
+    """The requests that change something, as `METHOD path`, since the last call."""
+    seen = 0
+
+    def ask() -> list[str]:
+        nonlocal seen
+        journal = double.admin.journal(seen)
+        seen = journal["last"]
+        return [f"{entry['method']} {entry['path']}" for entry in journal["entries"] if entry["write"]]
+
+    return ask
+
+
+def clone(run: proxmox.Run, **options: Any) -> dict[str, Any]:
+    usual = {"node": "pve", "clone": "debian-13-cloud", "vmid": 9999, "newid": 250, "name": "runner-1"}
+    return run("proxmox_kvm", **{**usual, "format": "unspecified", "timeout": 60, **options})
+
+
+def test_the_versions_are_what_they_are_called(run: proxmox.Run, worker: Any) -> None:
+    """2.0 knows `api_timeout`, 1.4 does not: the two workers do not run the same code."""
+    found = run("proxmox_vm_info", vmid=9999, type="qemu", api_timeout=30)
+    assert found.get("failed", False) is ("Unsupported parameters" in found.get("msg", ""))
+
+
+def test_a_vm_from_the_clone_to_the_end(run: proxmox.Run, double: Double) -> None:
+    assert clone(run)["changed"]
+    ci = {"ciuser": "debian", "sshkeys": KEYS, "ipconfig": {"ipconfig0": "ip=10.0.0.5/24,gw=10.0.0.1"}}
+    found = run("proxmox_kvm", node="pve", vmid=250, update=True, cores=4, memory=4096, tags=["b", "A"], **ci)
+    assert found["changed"]
+    assert run("proxmox_disk", vmid=250, disk="scsi0", size="20G", state="resized")["changed"]
+    assert run("proxmox_kvm", node="pve", vmid=250, state="started")["changed"]
+    for _attempt in range(20):
+        found = run("proxmox_vm_info", vmid=250, type="qemu", config="current", network=True)
+        if not found.get("failed"):
+            break
+    vm = found["proxmox_vms"][0]
+    assert vm["status"] == "running"
+    assert vm["config"]["sshkeys"] == quote(KEYS, safe="")
+    assert (vm["config"]["cores"], vm["config"]["memory"]) == (4, "4096")
+    assert vm["config"]["scsi0"].endswith("size=20G")
+    assert vm["config"]["tags"] == "a;b"
+    addresses = {one["name"]: one["ip-addresses"][0]["ip-address"] for one in vm["network"]}
+    assert addresses["eth0"] == "10.0.0.5"
+    tasks = run("proxmox_tasks_info", node="pve")["proxmox_tasks"]
+    assert [task["type"] for task in tasks] == ["qmstart", "resize", "qmclone"]
+    assert run("proxmox_kvm", node="pve", vmid=250, state="stopped", force=True, timeout=60)["changed"]
+    assert run("proxmox_kvm", node="pve", vmid=250, state="absent", timeout=60)["changed"]
+    assert double.admin.vm(250) is None
+
+
+def test_a_second_clone_returns_the_templates_vmid(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
+    assert int(clone(run)["vmid"]) == 250
+    assert writes() == ["POST /nodes/pve/qemu/9999/clone"]
+    again = clone(run)
+    assert (again["changed"], int(again["vmid"])) == (False, 9999)
+    assert writes() == []
+
+
+def test_a_name_is_not_unique(run: proxmox.Run, double: Double) -> None:
+    clone(run)
+    clone(run, newid=251)
+    assert [double.admin.state()["vms"][vmid]["config"]["name"] for vmid in ("250", "251")] == ["runner-1"] * 2
+
+
+def test_an_update_is_changed_every_time(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
+    clone(run)
+    writes()
+    for _ in range(2):
+        assert run("proxmox_kvm", node="pve", vmid=250, update=True, cores=2)["changed"]
+    assert writes() == ["PUT /nodes/pve/qemu/250/config"] * 2
+
+
+def test_the_same_size_in_other_words_is_changed_every_time(run: proxmox.Run) -> None:
+    clone(run)
+    resize = {"vmid": 250, "disk": "scsi0", "state": "resized"}
+    assert run("proxmox_disk", size="20G", **resize)["changed"]
+    assert not run("proxmox_disk", size="20G", **resize)["changed"]
+    assert run("proxmox_disk", size="20480M", **resize)["changed"]
+    shrunk = run("proxmox_disk", size="10G", **resize)
+    assert shrunk["failed"]
+    assert "shrinking disks is not supported" in shrunk["msg"]
+
+
+def test_absent_leaves_a_running_vm(run: proxmox.Run, double: Double, writes: Callable[[], list[str]]) -> None:
+    clone(run)
+    run("proxmox_kvm", node="pve", vmid=250, state="started")
+    writes()
+    assert not run("proxmox_kvm", node="pve", vmid=250, state="absent")["changed"]
+    assert writes() == []
+    assert double.admin.vm(250)
+
+
+def test_linked_clones_take_no_storage(run: proxmox.Run) -> None:
+    refused = clone(run, full=False, storage="local-lvm")
+    assert "parameter 'storage' not allowed for linked clones" in refused["msg"]
+    assert clone(run, full=False)["changed"]
+
+
+def test_a_clone_that_takes_longer_than_the_modules_limit_goes_on(run: proxmox.Run, double: Double) -> None:
+    double.admin.fault(task_takes=2.5, task="qmclone")
+    found = clone(run, timeout=1)
+    assert found["failed"]
+    assert double.admin.wait(lambda state: "lock" not in state["vms"]["250"]["config"])
+
+
+def test_a_slow_api_fails_after_five_seconds(run: proxmox.Run, double: Double) -> None:
+    double.admin.fault(delay=7, path="/version", times=1)
+    found = run("proxmox_vm_info", vmid=9999, type="qemu")
+    assert found["failed"]
+    assert "timed out" in found["msg"]
+
+
+def test_no_privileges_is_an_empty_list(run: proxmox.Run, double: Double) -> None:
+    double.admin.access(**proxmox.access([]))
+    assert run("proxmox_vm_info", type="qemu")["proxmox_vms"] == []
+
+
+def test_a_wrong_token(run: proxmox.Run) -> None:
+    found = run("proxmox_vm_info", type="qemu", api_token_secret="wrong")
+    assert "401 Unauthorized: Authentication failed!" in found["msg"]
+
+
+def test_the_inventory_of_tasks_of_a_silent_agent(run: proxmox.Run, double: Double) -> None:
+    clone(run)
+    run("proxmox_kvm", node="pve", vmid=250, state="started")
+    double.admin.fault(agent_silent=True)
+    found = run("proxmox_vm_info", vmid=250, type="qemu", network=True)
+    assert "QEMU guest agent is not running" in found["msg"]
+
+
+def test_check_mode_sends_nothing(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
+    assert clone(run, check=True)["skipped"]
+    assert writes() == []
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca(authority: trustme.CA, tmp_path: Path) -> Path:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return tmp_path / "ca.pem"
+
+
+@pytest.fixture
+def double(authority: trustme.CA, tmp_path: Path) -> Iterator[Double]:
+    whole = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(whole))
+    with running(cert=whole, key=whole, access=proxmox.access()) as found:
+        yield found
