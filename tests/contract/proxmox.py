@@ -27,9 +27,9 @@ USER, TOKEN, SECRET = "ansible@pve", "runners", "11111111-2222-3333-4444-theSecr
 WORKER = Path(__file__).parents[1] / "unit" / "modules" / "worker.py"
 #: What is enough for all that these tests do, on Proxmox VE 9.
 PRIVILEGES = (
-    "Datastore.AllocateSpace Datastore.Audit Pool.Audit SDN.Use Sys.Audit VM.Allocate VM.Audit VM.Clone VM.Config.CDROM "
-    "VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network "
-    "VM.Config.Options VM.GuestAgent.Audit VM.GuestAgent.FileRead VM.PowerMgmt"
+    "Datastore.AllocateSpace Datastore.Audit Pool.Audit SDN.Use Sys.Audit VM.Allocate VM.Audit VM.Clone "
+    "VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk VM.Config.HWType VM.Config.Memory "
+    "VM.Config.Network VM.Config.Options VM.GuestAgent.Audit VM.GuestAgent.FileRead VM.PowerMgmt"
 ).split()
 
 

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import trustme
 
 from tests.contract import proxmox
-from tests.doubles.proxmox.server import Double, running
+from tests.doubles.proxmox.server import Double
 
 KEYS = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISecond two@host\n"
 
@@ -27,18 +27,18 @@ def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def run(worker: Any, double: Double, ca: Path, tmp_path: Path) -> proxmox.Run:
-    return proxmox.runner(worker, double, ca, tmp_path)
+def run(worker: Any, pve_double: Double, pve_tls: tuple[Path, Path], tmp_path: Path) -> proxmox.Run:
+    return proxmox.runner(worker, pve_double, pve_tls[1], tmp_path)
 
 
 @pytest.fixture
-def writes(double: Double) -> Callable[[], list[str]]:
+def writes(pve_double: Double) -> Callable[[], list[str]]:
     """The requests that change something, as `METHOD path`, since the last call."""
     seen = 0
 
     def ask() -> list[str]:
         nonlocal seen
-        journal = double.admin.journal(seen)
+        journal = pve_double.admin.journal(seen)
         seen = journal["last"]
         return [f"{entry['method']} {entry['path']}" for entry in journal["entries"] if entry["write"]]
 
@@ -56,17 +56,18 @@ def test_the_versions_are_what_they_are_called(run: proxmox.Run, worker: Any) ->
     assert found.get("failed", False) is ("Unsupported parameters" in found.get("msg", ""))
 
 
-def test_a_vm_from_the_clone_to_the_end(run: proxmox.Run, double: Double) -> None:
+def test_a_vm_from_the_clone_to_the_end(run: proxmox.Run, pve_double: Double) -> None:
     assert clone(run)["changed"]
     ci = {"ciuser": "debian", "sshkeys": KEYS, "ipconfig": {"ipconfig0": "ip=10.0.0.5/24,gw=10.0.0.1"}}
     found = run("proxmox_kvm", node="pve", vmid=250, update=True, cores=4, memory=4096, tags=["b", "A"], **ci)
     assert found["changed"]
     assert run("proxmox_disk", vmid=250, disk="scsi0", size="20G", state="resized")["changed"]
     assert run("proxmox_kvm", node="pve", vmid=250, state="started")["changed"]
-    for _attempt in range(20):
+    for _attempt in range(100):
         found = run("proxmox_vm_info", vmid=250, type="qemu", config="current", network=True)
         if not found.get("failed"):
             break
+        time.sleep(0.1)
     vm = found["proxmox_vms"][0]
     assert vm["status"] == "running"
     assert vm["config"]["sshkeys"] == quote(KEYS, safe="")
@@ -79,7 +80,7 @@ def test_a_vm_from_the_clone_to_the_end(run: proxmox.Run, double: Double) -> Non
     assert [task["type"] for task in tasks] == ["qmstart", "resize", "qmclone"]
     assert run("proxmox_kvm", node="pve", vmid=250, state="stopped", force=True, timeout=60)["changed"]
     assert run("proxmox_kvm", node="pve", vmid=250, state="absent", timeout=60)["changed"]
-    assert double.admin.vm(250) is None
+    assert pve_double.admin.vm(250) is None
 
 
 def test_a_second_clone_returns_the_templates_vmid(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
@@ -90,17 +91,17 @@ def test_a_second_clone_returns_the_templates_vmid(run: proxmox.Run, writes: Cal
     assert writes() == []
 
 
-def test_a_name_is_not_unique(run: proxmox.Run, double: Double) -> None:
+def test_a_name_is_not_unique(run: proxmox.Run, pve_double: Double) -> None:
     clone(run)
     clone(run, newid=251)
-    assert [double.admin.state()["vms"][vmid]["config"]["name"] for vmid in ("250", "251")] == ["runner-1"] * 2
+    assert [pve_double.admin.state()["vms"][vmid]["config"]["name"] for vmid in ("250", "251")] == ["runner-1"] * 2
 
 
 def test_an_update_is_changed_every_time(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
     clone(run)
     writes()
-    for _ in range(2):
-        assert run("proxmox_kvm", node="pve", vmid=250, update=True, cores=2)["changed"]
+    found = [run("proxmox_kvm", node="pve", vmid=250, update=True, cores=2)["changed"] for _time in range(2)]
+    assert found == [True, True]
     assert writes() == ["PUT /nodes/pve/qemu/250/config"] * 2
 
 
@@ -115,13 +116,13 @@ def test_the_same_size_in_other_words_is_changed_every_time(run: proxmox.Run) ->
     assert "shrinking disks is not supported" in shrunk["msg"]
 
 
-def test_absent_leaves_a_running_vm(run: proxmox.Run, double: Double, writes: Callable[[], list[str]]) -> None:
+def test_absent_leaves_a_running_vm(run: proxmox.Run, pve_double: Double, writes: Callable[[], list[str]]) -> None:
     clone(run)
     run("proxmox_kvm", node="pve", vmid=250, state="started")
     writes()
     assert not run("proxmox_kvm", node="pve", vmid=250, state="absent")["changed"]
     assert writes() == []
-    assert double.admin.vm(250)
+    assert pve_double.admin.vm(250)
 
 
 def test_linked_clones_take_no_storage(run: proxmox.Run) -> None:
@@ -130,22 +131,22 @@ def test_linked_clones_take_no_storage(run: proxmox.Run) -> None:
     assert clone(run, full=False)["changed"]
 
 
-def test_a_clone_that_takes_longer_than_the_modules_limit_goes_on(run: proxmox.Run, double: Double) -> None:
-    double.admin.fault(task_takes=2.5, task="qmclone")
+def test_a_clone_that_takes_longer_than_the_modules_limit_goes_on(run: proxmox.Run, pve_double: Double) -> None:
+    pve_double.admin.fault(task_takes=2.5, task="qmclone")
     found = clone(run, timeout=1)
     assert found["failed"]
-    assert double.admin.wait(lambda state: "lock" not in state["vms"]["250"]["config"])
+    assert pve_double.admin.wait(lambda state: "lock" not in state["vms"]["250"]["config"])
 
 
-def test_a_slow_api_fails_after_five_seconds(run: proxmox.Run, double: Double) -> None:
-    double.admin.fault(delay=7, path="/version", times=1)
+def test_a_slow_api_fails_after_five_seconds(run: proxmox.Run, pve_double: Double) -> None:
+    pve_double.admin.fault(delay=7, path="/version", times=1)
     found = run("proxmox_vm_info", vmid=9999, type="qemu")
     assert found["failed"]
     assert "timed out" in found["msg"]
 
 
-def test_no_privileges_is_an_empty_list(run: proxmox.Run, double: Double) -> None:
-    double.admin.access(**proxmox.access([]))
+def test_no_privileges_is_an_empty_list(run: proxmox.Run, pve_double: Double) -> None:
+    pve_double.admin.access(**proxmox.access([]))
     assert run("proxmox_vm_info", type="qemu")["proxmox_vms"] == []
 
 
@@ -154,10 +155,10 @@ def test_a_wrong_token(run: proxmox.Run) -> None:
     assert "401 Unauthorized: Authentication failed!" in found["msg"]
 
 
-def test_the_inventory_of_tasks_of_a_silent_agent(run: proxmox.Run, double: Double) -> None:
+def test_the_inventory_of_tasks_of_a_silent_agent(run: proxmox.Run, pve_double: Double) -> None:
     clone(run)
     run("proxmox_kvm", node="pve", vmid=250, state="started")
-    double.admin.fault(agent_silent=True)
+    pve_double.admin.fault(agent_silent=True)
     found = run("proxmox_vm_info", vmid=250, type="qemu", network=True)
     assert "QEMU guest agent is not running" in found["msg"]
 
@@ -165,22 +166,3 @@ def test_the_inventory_of_tasks_of_a_silent_agent(run: proxmox.Run, double: Doub
 def test_check_mode_sends_nothing(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
     assert clone(run, check=True)["skipped"]
     assert writes() == []
-
-
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca(authority: trustme.CA, tmp_path: Path) -> Path:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    return tmp_path / "ca.pem"
-
-
-@pytest.fixture
-def double(authority: trustme.CA, tmp_path: Path) -> Iterator[Double]:
-    whole = tmp_path / "server.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(whole))
-    with running(cert=whole, key=whole, access=proxmox.access()) as found:
-        yield found

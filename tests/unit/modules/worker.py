@@ -5,7 +5,8 @@
 """Runs modules, each in a process of its own that has Ansible and the libraries loaded already (half a second saved).
 
 Reads one order a line: `{module, arguments, environ, missing, added, output}` and answers each with one.
-`module` is one of ours, or a full name. `missing` are Python modules that cannot be imported, `added` is the source of some that can; `output` is a file.
+`module` is one of ours, or a full name. `missing` are Python modules that cannot be imported, `added` is the source of
+some that can; `output` is a file.
 """
 
 from __future__ import annotations
