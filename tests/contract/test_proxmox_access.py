@@ -12,7 +12,7 @@ import pytest
 from proxmoxer import ProxmoxAPI, ResourceException
 
 from tests.contract.proxmox import PRIVILEGES, SECRET, TOKEN, USER, Api, access
-from tests.contract.test_proxmox_api import KEY, refusal
+from tests.contract.test_proxmox_api import refusal
 from tests.doubles.proxmox.access import Access, Refused
 from tests.doubles.proxmox.server import Double, running
 
@@ -264,4 +264,3 @@ def test_unknown_checks_are_refused() -> None:
         Access(9).check({"check": ["userid-group", ["User.Modify"]]}, USER, {})
     with pytest.raises(Refused):
         Access(9).check({}, USER, {})
-    assert KEY

@@ -185,8 +185,8 @@ def test_a_status_and_its_reason(pve_api: Api, pve_double: Double) -> None:
 
 def test_what_is_no_json(pve_api: Api, pve_double: Double) -> None:
     pve_double.admin.fault(malformed=True, path="/version")
-    with pytest.raises(Exception, match="Expecting value|JSON"):
-        pve_api.root.version.get()
+    found = pve_api.root.version.get()
+    assert found == {"errors": b"<html><body>Welcome</body></html>"}  # proxmoxer takes it for an answer
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_the_journal_has_no_secret(pve_api: Api, pve_double: Double) -> None:
 
 
 def test_what_the_double_does_not_serve_fails_the_test(pve_tls: Any) -> None:
-    with pytest.raises(DoubleFailed, match="GET /nodes/{node}/apt/versions: the double does not serve this"):
+    with pytest.raises(DoubleFailed, match=r"GET /nodes/\{node\}/apt/versions: the double"):
         with running(cert=pve_tls[0], key=pve_tls[0], access={"users": {"root@pam": {"password": "x"}}}) as double:
             api = ProxmoxAPI(double.host, port=double.port, user="root@pam", password="x", verify_ssl=str(pve_tls[1]))
             refusal(api.nodes("pve").apt.versions.get)

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +20,7 @@ import pytest
 
 from tests.contract import proxmox
 from tests.doubles.proxmox.server import Double
+from tests.gates import community_proxmox
 
 KEYS = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISecond two@host\n"
 
@@ -161,6 +166,55 @@ def test_the_inventory_of_tasks_of_a_silent_agent(run: proxmox.Run, pve_double: 
     pve_double.admin.fault(agent_silent=True)
     found = run("proxmox_vm_info", vmid=250, type="qemu", network=True)
     assert "QEMU guest agent is not running" in found["msg"]
+
+
+def test_pools_and_cards(run: proxmox.Run, pve_double: Double) -> None:
+    rules = proxmox.access([*proxmox.PRIVILEGES, "Pool.Allocate", "Permissions.Modify"])
+    pve_double.admin.access(**rules)
+    clone(run)
+    assert run("proxmox_pool", poolid="ci", comment="runners")["changed"]
+    assert not run("proxmox_pool", poolid="ci", comment="runners")["changed"]
+    member = {"poolid": "ci", "member": "250"}
+    assert [run("proxmox_pool_member", **member)["changed"] for _time in range(2)] == [True, False]
+    assert pve_double.admin.state()["pools"] == {"ci": ["/vms/250"]}
+    assert run("proxmox_pool_member", state="absent", **member)["changed"]
+    assert run("proxmox_pool", poolid="ci", state="absent")["changed"]
+    assert run("proxmox_nic", vmid=250, interface="net1", bridge="vmbr0", tag=7, model="virtio")["changed"]
+    assert run("proxmox_storage_contents_info", node="pve", storage="local-lvm", content="images")
+    assert run("proxmox_node_info")["proxmox_nodes"][0]["status"] == "online"
+
+
+@pytest.mark.parametrize("major", community_proxmox.VERSIONS)
+def test_the_inventory_plugin(
+    major: int, pve_api: proxmox.Api, pve_double: Double, pve_tls: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pve_api.clone(250).config.put(tags="github-runner", ciuser="debian", ipconfig0="ip=10.0.0.5/24")
+    pve_api.start(250)
+    source = {
+        "plugin": "community.proxmox.proxmox",
+        "url": f"https://{pve_double.host}:{pve_double.port}",
+        "user": proxmox.USER,
+        "token_id": proxmox.TOKEN,
+        "token_secret": proxmox.SECRET,
+        "want_facts": True,
+        "keyed_groups": [{"key": "proxmox_tags_parsed", "separator": "", "prefix": ""}],
+    }
+    (tmp_path / "all.proxmox.yml").write_text(json.dumps(source))
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+        "ANSIBLE_COLLECTIONS_PATH": str(community_proxmox.path(major)),
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "REQUESTS_CA_BUNDLE": str(pve_tls[1]),
+        "HOME": str(tmp_path),
+    }
+    command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(tmp_path / "all.proxmox.yml")]
+    done = subprocess.run([*command, "--list"], capture_output=True, text=True, env=environ, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["github_runner"]["hosts"] == ["runner-250"]
+    facts = found["_meta"]["hostvars"]["runner-250"]
+    assert facts["proxmox_vmid"] == 250
+    assert facts["proxmox_agent_interfaces"][1]["ip-addresses"][0] == "10.0.0.5/24"
 
 
 def test_check_mode_sends_nothing(run: proxmox.Run, writes: Callable[[], list[str]]) -> None:
