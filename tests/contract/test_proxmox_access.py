@@ -122,7 +122,8 @@ def test_without_privileges_lists_are_empty(pve_api: Api, pve_double: Double) ->
     assert root.storage.get() == []
     assert root.pools.get() == []
     assert root.nodes("pve").tasks.get(source="all") == []
-    assert root.nodes.get() == [{"node": "pve", "status": "online"}]  # there it is, but how it is, is not told
+    node = {"id": "node/pve", "node": "pve", "status": "online", "type": "node"}
+    assert root.nodes.get() == [node]  # there it is, but how it is, is not told
     assert root.access.permissions.get() == {}
 
 

@@ -349,6 +349,22 @@ def test_two_clones_with_their_own_have_two(pve_api: Api) -> None:
     assert address(pve_api, 250) != address(pve_api, 251)
 
 
+def test_the_agent_runs_and_reads(pve_api: Api, pve_double: Double) -> None:
+    rules = proxmox.access([*proxmox.PRIVILEGES, "VM.GuestAgent.Unrestricted"])
+    pve_double.admin.access(**rules)
+    pve_api.clone(250)
+    pve_api.start(250)
+    agent = pve_api.vm(250).agent
+    assert agent("get-host-name").get() == {"result": {"host-name": "runner-250"}}
+    started = agent.exec.post(command=["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])
+    status = agent("exec-status")
+    done = status.get(pid=started["pid"])
+    assert (done["exited"], done["exitcode"], done["out-data"].split()[0]) == (1, 0, "ssh-ed25519")
+    assert refusal(status.get, pid=started["pid"]).content == f"Agent error: PID {started['pid']} does not exist"
+    why = "Agent error: failed to open file '/no' (mode: 'r'): No such file or directory"
+    assert refusal(agent("file-read").get, file="/no").content == why
+
+
 def test_what_the_agent_is_missing(pve_api: Api, pve_double: Double) -> None:
     ask = pve_api.clone(250).agent("network-get-interfaces").get
     assert refusal(ask).content == "VM 250 is not running"
@@ -453,6 +469,9 @@ def test_everything_can_be_listed(pve_api: Api) -> None:
     assert node.status.get()["memory"]["total"] == 32768 << 20
     assert [one["storage"] for one in node.storage.get(content="images")] == ["local-lvm"]
     assert [one["storage"] for one in root.storage.get()] == ["local-lvm", "local"]
+    assert node.storage("local").status.get()["avail"] == 512 << 30
+    assert node.version.get() == root.version.get()
+    assert "PVEVMAdmin" in [one["roleid"] for one in root.access.roles.get()]
     volumes = [one["volid"] for one in node.storage("local-lvm").content.get(content="images")]
     assert volumes == ["local-lvm:base-9999-disk-0", "local-lvm:vm-9999-cloudinit"]
     assert node.lxc.get() == []

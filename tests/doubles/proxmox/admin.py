@@ -20,8 +20,6 @@ from .wire import Journal, answer
 
 CLUSTER: web.AppKey[Cluster] = web.AppKey("cluster", Cluster)
 JOURNAL: web.AppKey[Journal] = web.AppKey("journal", Journal)
-#: Called when a node came or went.
-ON_NODES: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("on_nodes", object)  # type: ignore[arg-type]
 
 
 class Unknown(Exception):
@@ -138,7 +136,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 async def put_cluster(request: web.Request) -> web.Response:
     """PUT nodes, storages, vms, pools, ha: adds and changes."""
     request.app[CLUSTER].define(await _object(request))
-    await request.app[ON_NODES]()
+    await request.app[CLUSTER].on_nodes()
     return web.Response(status=204)
 
 

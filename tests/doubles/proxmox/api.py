@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import cloudinit
-from .access import ROOT, Refused, denied
+from .access import Refused, builtin_roles
 from .formats import DRIVE, split_list
 from .guests import Actions, wrong
 from .state import GIB, Cluster, Guest, Node, Storage, Task, die
@@ -66,6 +66,7 @@ def serve(method: str, template: str) -> Callable[[Handler], Handler]:
 
 
 @serve("GET", "/version")
+@serve("GET", "/nodes/{node}/version")
 def version(call: Call) -> Any:
     """The version of the node that answers."""
     found = call.cluster.settings.version
@@ -103,6 +104,17 @@ def permissions(call: Call) -> Any:
         paths = {call.values["path"]}
     found = {path: dict.fromkeys(sorted(access.privileges(who, path)), 1) for path in sorted(paths)}
     return {path: privileges for path, privileges in found.items() if privileges}
+
+
+@serve("GET", "/access/roles")
+def roles(call: Call) -> Any:
+    """All roles, each with its privileges."""
+    access = call.cluster.access
+    special = builtin_roles(access.major)
+    return [
+        {"roleid": name, "privs": ",".join(sorted(privileges)), "special": int(name in special)}
+        for name, privileges in sorted(access.roles.items())
+    ]
 
 
 # --- the cluster
@@ -170,9 +182,7 @@ def cluster_resources(call: Call) -> Any:
     if wanted in ("", "vm"):
         found += [_guest_resource(call, guest) for guest in _visible(call, cluster.guests.values())]
     if wanted in ("", "node"):
-        found += [{**_node_view(call, node), "id": f"node/{node.name}"} for node in cluster.nodes.values()]
-        for one in found:
-            one.pop("ssl_fingerprint", None)
+        found += [_node_view(call, node) for node in cluster.nodes.values()]
     if wanted in ("", "storage"):
         for storage in cluster.storages.values():
             if call.may(f"/storage/{storage.name}", "Datastore.Audit", "Datastore.AllocateSpace"):
@@ -238,9 +248,7 @@ def _node_view(call: Call, node: Node) -> dict[str, Any]:
 @serve("GET", "/nodes")
 def nodes(call: Call) -> Any:
     """The members."""
-    names = "cpu level maxcpu maxmem mem node ssl_fingerprint status uptime".split()
-    found = [_node_view(call, node) for node in call.cluster.nodes.values()]
-    return [{name: one[name] for name in names if name in one} for one in found]
+    return [_node_view(call, node) for node in call.cluster.nodes.values()]
 
 
 @serve("GET", "/nodes/{node}/status")
@@ -293,7 +301,8 @@ def _storages(call: Call) -> list[Storage]:
 def storages(call: Call) -> Any:
     """Storages of the datacenter."""
     wanted = call.values.get("type")
-    return [{"storage": one.name} for one in _storages(call) if wanted in (None, one.type)]
+    found = [one for one in _storages(call) if wanted in (None, one.type)]
+    return [{"storage": one.name, "type": one.type, "content": one.content, "shared": int(one.shared)} for one in found]
 
 
 @serve("GET", "/nodes/{node}/storage")
@@ -308,22 +317,21 @@ def node_storages(call: Call) -> Any:
             continue
         if call.values.get("storage", one.name) != one.name:
             continue
-        used = _used(call.cluster, one)
-        found.append(
-            {
-                "storage": one.name,
-                "type": one.type,
-                "content": one.content,
-                "shared": int(one.shared),
-                "active": 1,
-                "enabled": 1,
-                "total": one.total,
-                "used": used,
-                "avail": one.total - used,
-                "used_fraction": used / one.total,
-            }
-        )
+        view = _storage_view(call, one)
+        found.append({**view, "storage": one.name, "used_fraction": view["used"] / one.total})
     return found
+
+
+def _storage_view(call: Call, storage: Storage) -> dict[str, Any]:
+    used = _used(call.cluster, storage)
+    found = {"type": storage.type, "content": storage.content, "shared": int(storage.shared)}
+    return {**found, "active": 1, "enabled": 1, "total": storage.total, "used": used, "avail": storage.total - used}
+
+
+@serve("GET", "/nodes/{node}/storage/{storage}/status")
+def storage_status(call: Call) -> Any:
+    """How full a storage is."""
+    return _storage_view(call, call.cluster.storage(call.values["storage"], call.node.name))
 
 
 @serve("GET", "/nodes/{node}/storage/{storage}/content")
@@ -396,24 +404,25 @@ def change_pool(call: Call) -> Any:
     if "comment" in call.values:
         call.cluster.pools[name] = call.values["comment"]
     for vmid in map(int, split_list(call.values.get("vms", ""))):
-        access.require(call.who, f"/vms/{vmid}", "Permissions.Modify")
+        access.require(call.who, f"/vms/{vmid}", "Permissions.Modify", "VM.Allocate", any_of=True)
         path, present = f"/vms/{vmid}", call.cluster.pool_of(vmid)
         if call.values.get("delete"):
             if present != name:
                 raise die(f"update pools failed: VM {vmid} is not a pool member")
             access.pools[name].discard(path)
         else:
-            if vmid not in call.cluster.guests:
-                raise die(f"update pools failed: VM {vmid} does not exist")
+            if present == name:
+                raise die(f"update pools failed: VM {vmid} is already a pool member")
             if present and not call.values.get("allow-move"):
                 raise die(
                     f"update pools failed: VM {vmid} belongs already to pool '{present}' and 'allow-move' is not set"
                 )
             if present:
+                access.require(call.who, f"/pool/{present}", "Pool.Allocate")
                 access.pools[present].discard(path)
             access.pools[name].add(path)
     for storage in split_list(call.values.get("storage", "")):
-        access.require(call.who, f"/storage/{storage}", "Permissions.Modify")
+        access.require(call.who, f"/storage/{storage}", "Permissions.Modify", "Datastore.Allocate", any_of=True)
         change = access.pools[name].discard if call.values.get("delete") else access.pools[name].add
         change(f"/storage/{storage}")
 
@@ -541,7 +550,7 @@ def _guest_view(call: Call, guest: Guest) -> dict[str, Any]:
 def guests(call: Call) -> Any:
     """Guests of a node that the caller may see."""
     found = _visible(call, [one for one in call.cluster.guests.values() if one.node == call.node.name])
-    return [{key: value for key, value in _guest_view(call, one).items() if key != "disk"} for one in found]
+    return [_guest_view(call, one) for one in found]
 
 
 @serve("POST", "/nodes/{node}/qemu")
@@ -655,7 +664,7 @@ def snapshots(call: Call) -> Any:
 def status(call: Call) -> Any:
     """How it is."""
     guest = call.guest
-    found = {key: value for key, value in _guest_view(call, guest).items() if key != "disk"}
+    found = _guest_view(call, guest)
     managed = call.cluster.ha.get(guest.vmid)
     found["ha"] = {"managed": 1, **managed} if managed else {"managed": 0}
     found["qmpstatus"] = found["status"]
@@ -745,6 +754,14 @@ async def agent_interfaces(call: Call) -> Any:
     return {"result": await asyncio.to_thread(call.cluster.machines.interfaces, guest.vmid)}
 
 
+@serve("GET", "/nodes/{node}/qemu/{vmid}/agent/get-host-name")
+async def agent_host_name(call: Call) -> Any:
+    """The name that the guest has given itself."""
+    guest = await _agent(call)
+    found = await asyncio.to_thread(call.cluster.machines.run, guest.vmid, ["hostname"], b"")
+    return {"result": {"host-name": found[1].strip()}}
+
+
 @serve("POST", "/nodes/{node}/qemu/{vmid}/agent/ping")
 async def agent_ping(call: Call) -> Any:
     """Whether the agent answers."""
@@ -813,6 +830,3 @@ def authenticate(cluster: Cluster, header: str, cookie: str) -> str:
     if cookie not in cluster.tickets:
         raise no("invalid PVE ticket")
     return cluster.tickets[cookie]
-
-
-__all__ = ["OPERATIONS", "ROOT", "Call", "authenticate", "csrf", "denied"]

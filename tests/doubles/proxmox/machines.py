@@ -148,9 +148,9 @@ class MachinesInMemory:
         if not self._agent_answers(machine):
             return None
         found = [interface("lo", "00:00:00:00:00:00", ["127.0.0.1/8", "::1/128"])]
-        configured = _configured(machine.boot.cloudinit)
+        wanted = configured(machine.boot.cloudinit)
         for number, mac in enumerate(card[0] for card in machine.boot.cards):
-            addresses = configured.get(mac.lower())
+            addresses = wanted.get(mac.lower())
             if addresses is None:
                 addresses = [self._lease(f"{machine.machine_id}/{number}")]
             addresses = [self._lease(f"{machine.machine_id}/{number}") if one == "dhcp" else one for one in addresses]
@@ -164,7 +164,10 @@ class MachinesInMemory:
         return self._leases[client]
 
     def run(self, vmid: int, command: Sequence[str], stdin: bytes) -> tuple[int, str, str]:
-        """See Machines: a shell that knows nothing but `true`, `false` and `cat`."""
+        """See Machines: a shell that knows nothing but `true`, `cloud-init`, `hostname` and `cat`."""
+        if command[0] == "hostname":
+            drive = self._machines[vmid].boot.cloudinit or {"user-data": "hostname: localhost"}
+            return 0, yaml.safe_load(drive["user-data"])["hostname"] + "\n", ""
         if command[0] == "cat":
             try:
                 return 0, "".join(self.read(vmid, path).decode() for path in command[1:]) or stdin.decode(), ""
@@ -182,7 +185,7 @@ class MachinesInMemory:
         return self.files[path]
 
 
-def _configured(drive: Mapping[str, str] | None) -> dict[str, list[str]]:
+def configured(drive: Mapping[str, str] | None) -> dict[str, list[str]]:
     """MAC address -> addresses (`10.0.0.5/24`, `dhcp`), from the drive's network configuration."""
     found: dict[str, list[str]] = {}
     if not drive:

@@ -41,6 +41,14 @@ OTHERWISE: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 
+#: Fields that real servers answer and the description forgets: clients rely on some (`type` of a node).
+BESIDES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("GET", "/nodes"): ("disk", "id", "maxdisk", "type"),
+    ("GET", "/nodes/{node}/qemu"): ("disk",),
+    ("GET", "/storage"): ("content", "shared", "type"),
+    ("GET", "/nodes/{node}/qemu/{vmid}/status/current"): ("disk",),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
@@ -68,7 +76,14 @@ class Operation:
     @property
     def returns(self) -> dict[str, Any]:
         """What it answers."""
-        return OTHERWISE.get((self.method, self.template)) or self.raw.get("returns") or {}
+        key = self.method, self.template
+        found = OTHERWISE.get(key) or self.raw.get("returns") or {}
+        if key not in BESIDES:
+            return found
+        besides: dict[str, Any] = {name: {"optional": 1} for name in BESIDES[key]}
+        inner = found.get("items", found)
+        inner = {**inner, "properties": {**inner["properties"], **besides}}
+        return {**found, "items": inner} if "items" in found else inner
 
 
 class Description:

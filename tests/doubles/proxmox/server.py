@@ -147,7 +147,8 @@ async def serving(options: Options) -> AsyncIterator[Double]:
         stack.push_async_callback(listeners.close)
         await listeners.adjust()
         back = web.Application(middlewares=[admin.errors], client_max_size=16 * 2**20)
-        back[admin.CLUSTER], back[admin.JOURNAL], back[admin.ON_NODES] = cluster, journal, listeners.adjust
+        back[admin.CLUSTER], back[admin.JOURNAL] = cluster, journal
+        cluster.on_nodes = listeners.adjust
         back.add_routes(admin.routes())
         runner = web.AppRunner(back, access_log=None, shutdown_timeout=0.01)
         await runner.setup()

@@ -31,6 +31,10 @@ def die(text: str) -> Refused:
     return Refused(500, text)
 
 
+async def _nothing() -> None:
+    pass
+
+
 @dataclasses.dataclass
 class Node:
     """A member of the cluster."""
@@ -196,7 +200,7 @@ class Cluster:
         self.commands: dict[tuple[int, int], tuple[int, str, str]] = {}  # run by the agent: (VMID, number) -> result
         self.complaints: list[str] = []  # what the double itself did wrong; a test run fails for it
         self.changes = 0
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_nodes: Callable[[], Awaitable[None]] = _nothing  # to be called after nodes came or went
         self._locks: dict[int, asyncio.Lock] = {}
         self._pids = itertools.count(4711, 3)
         self._disks = itertools.count(1)
@@ -204,7 +208,6 @@ class Cluster:
     def changed(self) -> None:
         """Something is not as it was."""
         self.changes += 1
-        self.on_change()
 
     def define(self, body: Mapping[str, Any]) -> None:
         """Add or change ``{nodes?, storages?, vms?, pools?, ha?}``, see README.md. Raises ValueError."""
