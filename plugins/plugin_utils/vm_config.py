@@ -62,9 +62,12 @@ def yes(value: object) -> bool:
 
 
 def tags(value: object) -> list[str]:
-    """A VM's tags: written with commas, returned with semicolons; order means nothing."""
+    """A VM's tags: written with commas, returned with semicolons; order means nothing.
+
+    Nor does case, as the datacenter's settings have it by default, which returns them in small letters.
+    """
     parts = value if isinstance(value, (list, tuple)) else re.split(r"[;,\s]+", str(value or ""))
-    return sorted({str(part).strip() for part in parts} - {""})
+    return sorted({str(part).strip().lower() for part in parts} - {""})
 
 
 def words(value: object) -> list[str]:

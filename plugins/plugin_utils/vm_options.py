@@ -225,7 +225,7 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
         ),
         "ssh_keys": _list(check, "ssh_keys", _KEY, "a public key", "ssh-ed25519 AAAA… me@home"),
         "on_boot": check.yes("on_boot"),
-        "tags": sorted({*_list(check, "tags", _TAG, "a tag", "ci"), *own}),
+        "tags": vm_config.tags([*_list(check, "tags", _TAG, "a tag", "ci"), *own]),
         "description": str(check.values.get("description") or "").rstrip(),
         "agent": agent,
     }
