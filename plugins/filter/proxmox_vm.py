@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_absent, vm_reach, vm_world
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_absent, vm_reach, vm_seed, vm_world
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, wanted
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_plan import left_over, plan
 
@@ -132,4 +132,5 @@ class FilterModule:
             "proxmox_vm_addresses": vm_reach.addresses,
             "proxmox_vm_known": vm_reach.known,
             "proxmox_vm_key": vm_reach.host_key,
+            "proxmox_vm_seed": vm_seed.seed,
         }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -181,7 +182,8 @@ def _needs(
         needed += [(own, OPTION_PRIVILEGES[option], pool) for option in act["options"]]
     if "create" in act["actions"] or "net0" in act["options"]:
         device = act["network"]
-        if world.version >= (8, 0) and device.get("bridge"):
+        # Other names may be those of networks in zones that are not told here; the API refuses these by itself.
+        if world.version >= (8, 0) and re.fullmatch(r"vmbr[0-9]+", device.get("bridge", "")):
             needed.append((bridge_path(device["bridge"], device.get("tag")), "SDN.Use", ""))
     if "resize" in act["actions"]:
         needed.append((own, "VM.Config.Disk", pool))

@@ -226,7 +226,7 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
         "ssh_keys": _list(check, "ssh_keys", _KEY, "a public key", "ssh-ed25519 AAAA… me@home"),
         "on_boot": check.yes("on_boot"),
         "tags": vm_config.tags([*_list(check, "tags", _TAG, "a tag", "ci"), *own]),
-        "description": str(check.values.get("description") or "").rstrip(),
+        "description": _optional(check, "description", r"(?s).*", "not a text", "write a text").rstrip(),
         "agent": agent,
     }
 
@@ -291,7 +291,7 @@ def _api(own: Check) -> dict[str, Any]:
             "write what stands after the ! in the token's ID",
         )
     secret = own.values.get("api_token_secret")
-    if not isinstance(secret, str) or not secret.strip() or re.search(r"\s", secret.strip()):
+    if not isinstance(secret, str) or not secret or re.search(r"\s", secret):
         own.wrong(
             "api_token_secret",
             "not a token's secret",

@@ -32,8 +32,9 @@ VM = ["VM.Allocate", "VM.Audit", "VM.PowerMgmt", *CONFIG]
 AGENT = {8: ["VM.Monitor"], 9: ["VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"]}
 
 
-def access(major: int = 9, without: tuple[str, str] | None = None) -> dict[str, Any]:
-    """The user and the token of the documentation, perhaps without one privilege at one place."""
+def access(major: int = 9, without: tuple[str, str] | None = None, *, audit: bool = False) -> dict[str, Any]:
+    """The user and the token of the documentation, perhaps without one privilege at one place; or with what is told
+    there to be of use, too."""
     where = {
         "/vms/9999": ["VM.Audit", "VM.Clone"],
         "/pool/runners": [],
@@ -41,6 +42,7 @@ def access(major: int = 9, without: tuple[str, str] | None = None) -> dict[str, 
         "/vms/251": [*VM, *AGENT[major]],
         "/storage/local-lvm": ["Datastore.AllocateSpace"],
         "/sdn/zones/localnetwork": ["SDN.Use"],
+        "/": ["Sys.Audit"] if audit else [],
     }
     if without:
         where[without[0]].remove(without[1])
@@ -79,7 +81,7 @@ class Rig:
     variables: dict[str, Any] = field(default_factory=dict)
     seen: int = 0
 
-    def run(self, *words: str, point: str = "main", **options: Any) -> Said:
+    def run(self, *words: str, point: str = "main", environ: dict[str, str] | None = None, **options: Any) -> Said:
         """Run the role; its variables without their prefix."""
         usual = {
             "api_hosts": [self.double.host],
@@ -111,7 +113,7 @@ class Rig:
         ]
         (self.folder / "variables.yml").write_text(json.dumps({k: v for k, v in told.items() if v is not None}))
         (self.folder / "playbook.yml").write_text(yaml.safe_dump(play, sort_keys=False))
-        return self.play("playbook.yml", "-e", "@variables.yml", *words)
+        return self.play("playbook.yml", "-e", "@variables.yml", *words, environ=environ)
 
     def environ(self) -> dict[str, str]:
         """Ansible's environment, with this major version of the collection before any other."""
@@ -138,6 +140,7 @@ class Rig:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            start_new_session=True,  # a process group of its own, which may be killed
         )
         assert SECRET not in done.stdout
         changed = sum(int(each) for each in re.findall(r"changed=(\d+)", done.stdout))
@@ -169,7 +172,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(params=[1, 2], ids=["community.proxmox 1", "community.proxmox 2"])
+@pytest.fixture(params=[1, 2], ids=["community1", "community2"])
 def major(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a VM is reached, and by which host key it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_reach
+
+Json = dict[str, Any]
+MAC = "BC:24:11:00:00:50"
+KEY, OTHER = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{letter * 43}" for letter in "xy")
+
+
+def vm(number: int = 250, address: str = "dhcp", **more: Any) -> Json:
+    wanted = {"address": address, "user": "", "template": "9999"}
+    return {
+        "vmid": number,
+        "name": f"runner-{number}",
+        "node": "pve",
+        "uuid": f"uuid-{number}",
+        "network": {"macaddr": MAC},
+        "wanted": wanted,
+    } | more
+
+
+def told(item: Json, *addresses: str) -> Json:
+    interfaces = [
+        {"name": "lo", "hardware-address": "00:00:00:00:00:00", "ip-addresses": []},
+        {
+            "name": "eth0",
+            "hardware-address": MAC.lower(),
+            "ip-addresses": [{"ip-address": each, "ip-address-type": "ipv4"} for each in addresses],
+        },
+    ]
+    return {"item": item, "status": 200, "json": {"data": {"result": interfaces}}}
+
+
+def silent(item: Json) -> Json:
+    return {"item": item, "status": 500, "msg": "HTTP Error 500: QEMU guest agent is not running"}
+
+
+def test_a_configured_address_needs_no_agent() -> None:
+    found = vm_reach.addresses({"vms": [vm(address="10.0.0.5/24")]}, [])
+    assert [(host["name"], host["address"]) for host in found["hosts"]] == [("runner-250", "10.0.0.5")]
+    assert found["lines"] == ["runner-250 ansible_host=10.0.0.5"]
+
+
+def test_an_agent_without_an_address_is_told() -> None:
+    one, two = vm(250), vm(251)
+    found = vm_reach.addresses({"vms": [one, two]}, [told(one), silent(two)])
+    assert found["hosts"] == []
+    assert "its guest agent tells no address: Do" not in found["problems"][0]
+    assert "QEMU guest agent is not running. Do: see that the image has qemu-guest-agent" in found["problems"][1]
+
+
+@pytest.mark.parametrize("result", [{}, {"status": -1, "msg": "timed out"}, {"status": 200, "json": {"data": None}}])
+def test_no_answer_is_no_address(result: Json) -> None:
+    assert vm_reach.address(result, vm()) == ""
+
+
+def test_one_address_of_two_is_named() -> None:
+    one, two = vm(250), vm(251)
+    found = vm_reach.addresses({"vms": [one, two]}, [told(one, "192.0.2.5"), told(two, "192.0.2.5")])
+    (problem,) = found["problems"]
+    assert "it has the address 192.0.2.5, as runner-250 has. Do: empty /etc/machine-id in the template 9999" in problem
+
+
+HOST = {"name": "runner-250", "vmid": 250, "node": "pve", "uuid": "uuid-250", "address": "192.0.2.5", "user": ""}
+AGENT = {"status": 200, "json": {"data": {"content": f"{KEY} root@runner\n"}}}
+REFUSED = {"status": 403, "msg": "HTTP Error 403: Permission check failed (/vms/250, VM.GuestAgent.FileRead)"}
+
+
+def file(block: str, vmid: int = 250, rest: str = "") -> str:
+    begin, end = (vm_reach.marker(vmid).replace("{mark}", word) for word in ("BEGIN", "END"))
+    return f"{rest}{begin}\n{block}\n{end}\n"
+
+
+def test_the_key_of_the_agent() -> None:
+    found = vm_reach.host_key(HOST, AGENT)
+    assert found == {
+        "block": f"# machine uuid-250\n192.0.2.5 {KEY}",
+        "from_agent": True,
+        "why_not": "",
+        "problem": "",
+    }
+    text = file(found["block"], rest=f"192.0.2.9 {OTHER}\n")
+    assert vm_reach.known(text, HOST) == {"recorded": True, "marker": "# {mark} ephemeral.github_runners VM 250"}
+
+
+@pytest.mark.parametrize("change", [{"uuid": "anew"}, {"address": "192.0.2.6"}, {"vmid": 251}])
+def test_what_is_recorded_of_another_machine_is_not_of_this_one(change: Json) -> None:
+    text = file(vm_reach.host_key(HOST, AGENT)["block"])
+    assert not vm_reach.known(text, {**HOST, **change})["recorded"]
+    assert not vm_reach.known("", HOST)["recorded"]
+    assert not vm_reach.known(file("# machine uuid-250"), HOST)["recorded"]  # an ended run
+
+
+def test_the_key_of_whoever_answers_is_said_to_be_that() -> None:
+    scanned = {"stdout": f"# 192.0.2.5:22 SSH-2.0-OpenSSH\n192.0.2.5 {KEY}\n"}
+    found = vm_reach.host_key(HOST, REFUSED, scanned)
+    assert found["block"].endswith(f"192.0.2.5 {KEY}")
+    assert (found["from_agent"], found["problem"]) == (False, "")
+    assert "VM.GuestAgent.FileRead" in found["why_not"]
+
+
+def test_no_key_at_all() -> None:
+    assert "no host key to be had at 192.0.2.5. Do:" in vm_reach.host_key(HOST, REFUSED, {"stdout": ""})["problem"]
+
+
+def test_a_key_that_somebody_else_recorded_is_never_replaced() -> None:
+    others = f"# Host 192.0.2.5 found: line 3\n|1|hash|hash {OTHER} me"
+    found = vm_reach.host_key(HOST, AGENT, None, f"192.0.2.5 {OTHER} me\n", others)
+    assert "another key for 192.0.2.5, which was not recorded by us. Do: if that machine is gone" in found["problem"]
+
+
+def test_the_key_that_we_recorded_of_the_machine_before_is_replaced() -> None:
+    text = file(f"# machine before\n192.0.2.5 {OTHER}")
+    others = f"# Host 192.0.2.5 found: line 3\n192.0.2.5 {OTHER}"
+    assert vm_reach.host_key(HOST, AGENT, None, text, others)["problem"] == ""
+
+
+def test_the_same_key_recorded_by_hand_does_no_harm() -> None:
+    assert vm_reach.host_key(HOST, AGENT, None, "", f"192.0.2.5 {KEY}")["problem"] == ""
+    assert vm_reach.host_key(HOST, AGENT, None, "", f"192.0.2.5 ssh-rsa {'B' * 60}")["problem"] == ""
