@@ -99,7 +99,9 @@ def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
         for node in dict.fromkeys([act.get("home"), act.get("node")]):
             if node:
                 vm = {"node": node, "vmid": act["vmid"]}
-                found += [vm_world.config_path(vm), vm_world.pending_path(vm)]
+                found.append(vm_world.config_path(vm))
+                if act.get("status") == "running":  # nothing is pending for one that is off
+                    found.append(vm_world.pending_path(vm))
     return [*found, vm_world.RESOURCES]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,9 +38,7 @@ def access(major: int = 9, without: tuple[str, str] | None = None, *, audit: boo
     there to be of use, too."""
     where = {
         "/vms/9999": ["VM.Audit", "VM.Clone"],
-        "/pool/runners": [],
-        "/vms/250": [*VM, *AGENT[major]],
-        "/vms/251": [*VM, *AGENT[major]],
+        "/pool/runners": [*VM, *AGENT[major]],
         "/storage/local-lvm": ["Datastore.AllocateSpace"],
         "/sdn/zones/localnetwork": ["SDN.Use"],
         "/": ["Sys.Audit"] if audit else [],
@@ -91,6 +90,7 @@ class Rig:
             "api_token_secret": SECRET,
             "ca_file": str(self.ca),
             "vmid": 250,
+            "pool": "runners",
             "wait": False,
             "known_hosts_file": str(self.folder / "known_hosts"),
             "clone_timeout": 20,
@@ -146,6 +146,26 @@ class Rig:
         changed = sum(int(each) for each in re.findall(r"changed=(\d+)", done.stdout))
         return Said(done.returncode, done.stdout, changed)
 
+    def inventory(self) -> dict[str, Any]:
+        """What the shipped inventory finds."""
+        source = self.folder / "inventory.proxmox.yml"
+        shutil.copy(tree.ROOT / source.name, source)
+        told = {
+            "PROXMOX_URL": f"https://{self.double.host}:{self.double.port}",
+            "PROXMOX_USER": USER,
+            "PROXMOX_TOKEN_ID": TOKEN,
+            "PROXMOX_TOKEN_SECRET": SECRET,
+            "REQUESTS_CA_BUNDLE": str(self.ca),
+        }
+        command = [sys.executable, "-m", "ansible", "inventory", "-i", str(source), "--list"]
+        done = subprocess.run(
+            command, cwd=self.folder, env={**self.environ(), **told}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
+
     def ok(self, *words: str, **options: Any) -> Said:
         """Run the role; it must end well."""
         said = self.run(*words, **options)
@@ -185,5 +205,5 @@ def rig(authority: trustme.CA, tmp_path: Path, major: int) -> Iterator[Rig]:
     leaf.private_key_pem.write_to_path(key)
     for number, blob in enumerate(leaf.cert_chain_pems):
         blob.write_to_path(cert, append=number > 0)
-    with running(cert=cert, key=key, access=access()) as double:
+    with running(cert=cert, key=key, access=access(), cluster={"pools": {"runners": {}}}) as double:
         yield Rig(double, ca, tmp_path, major)

@@ -47,6 +47,11 @@ def test_a_vm_comes_and_a_second_run_changes_nothing(rig: Rig) -> None:
     assert sorted(rig.vms()) == ["250", "9999"]
     assert rig.vms()["9999"] == template
 
+    found = rig.inventory()
+    assert found["github_runners"]["hosts"] == ["gh-runner-01"]
+    address = found["_meta"]["hostvars"]["gh-runner-01"]["ansible_host"]
+    assert address in ("192.0.2.100", {"__ansible_unsafe": "192.0.2.100"})
+
 
 def test_check_mode_says_what_would_be_done_and_sends_no_write(rig: Rig) -> None:
     said = rig.run("--check", cores=2, memory=2048)
@@ -108,10 +113,21 @@ def test_absent_of_a_vm_that_does_not_heed(rig: Rig) -> None:
 
 @pytest.mark.parametrize("point", ["main", "absent"])
 def test_a_stranger_is_never_touched(rig: Rig, point: str) -> None:
-    rig.double.admin.define(vms={"250": {"config": {"name": "theirs", "scsi0": "local-lvm:vm-250-disk-0,size=2G"}}})
+    theirs = {"config": {"name": "theirs", "scsi0": "local-lvm:vm-250-disk-0,size=2G"}}
+    rig.double.admin.define(vms={"250": theirs}, pools={"runners": {"vms": [250]}})
     before = rig.vms()
     assert "vmid = 250: theirs on pve has it, and is not ours" in rig.run(point=point).problems()
     assert (rig.vms(), rig.writes()) == (before, [])
+
+
+def test_a_stranger_that_the_token_does_not_see(rig: Rig) -> None:
+    rig.double.admin.define(vms={"250": {"config": {"name": "theirs"}}})
+    before = rig.vms()
+    assert (
+        "create failed: 500 Internal Server Error: unable to create VM 250: config file already"
+        in rig.run(cores=1, memory=512).problems()
+    )
+    assert rig.vms() == before
 
 
 def test_info_reads_only(rig: Rig) -> None:
@@ -121,15 +137,10 @@ def test_info_reads_only(rig: Rig) -> None:
 
 
 def test_proxmox_ve_8_and_a_pool_of_ours(rig: Rig) -> None:
-    """The documented role of version 8 is enough, in a pool, which tells our VMs where tags are not allowed."""
+    """The documented role of version 8 is enough; the pool tells our VMs where tags are not allowed."""
     rig.double.admin.settings(version="8.4.1", user_allow="none")
-    rig.double.admin.define(pools={"runners": {}})
-    told = access(8)
-    for line in told["acl"]:
-        if line["path"] == "/vms/250":
-            line["path"] = "/pool/runners"
-    rig.double.admin.access(**told)
-    options = {"cores": 1, "memory": 512, "ownership": "pool", "pool": "runners"}
+    rig.double.admin.access(**access(8))
+    options = {"cores": 1, "memory": 512, "ownership": "pool"}
     rig.ok(**options)
     assert rig.vms()["250"]["pool"] == "runners"
     rig.writes()
