@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract proxmox e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -67,6 +67,9 @@ unit: venv ## what needs no Docker
 
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
+
+proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double; takes long, and is not in `test` yet
+	@$(RUN) pytest tests/proxmox
 
 e2e: shared-host own-host ## the lab, real hosts, real Docker, real ansible-playbook
 

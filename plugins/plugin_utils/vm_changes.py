@@ -49,8 +49,8 @@ def changes_of(vm: Mapping[str, Any], config: Mapping[str, Any], ownership: str)
     compare("cores", int(config.get("cores", 1)), vm["cores"])
     compare("memory", vm_config.memory(config.get("memory")), vm["memory"])
     if vm["balloon"] is not None:
-        # Without a value the balloon's target is the memory itself.
-        compare("balloon", int(config.get("balloon", vm_config.memory(config.get("memory")))), vm["balloon"])
+        # Without a value the balloon's target is the memory itself, as it will be.
+        compare("balloon", int(config.get("balloon", vm["memory"])), vm["balloon"])
     if vm["cpu_type"]:
         now = vm_config.properties(config.get("cpu"), "cputype").get("cputype", "kvm64")
         compare("cpu", now, vm["cpu_type"], _property(config.get("cpu"), "cputype", vm["cpu_type"]))

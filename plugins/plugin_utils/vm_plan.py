@@ -234,6 +234,8 @@ def left_over(
             ended = [str(task["status"]) for task in last or [] if task.get("status") not in (None, "OK", "RUNNING")]
             if not reasons or any("Reached timeout" in reason for reason in reasons):
                 reasons = ended or reasons
+        if "update" in undone:
+            reasons.append(f"{', '.join(act['changes'])} not as wanted")
         done = (
             "nothing of it is there" if "create" in undone else "what is there stays, and the next run goes on with it"
         )
