@@ -110,6 +110,45 @@ def test_a_clone_that_fails_leaves_nothing(pve_api: Api, pve_double: Double) -> 
     assert (set(state["vms"]), [one for one in state["volumes"] if "250" in one]) == ({"9999"}, [])
 
 
+def test_a_template_from_nothing(pve_api: Api, pve_double: Double) -> None:
+    made = pve_api.root.nodes("pve").qemu.post(
+        vmid=9001,
+        name="own",
+        scsi0="local-lvm:8,discard=on",
+        ide2="local-lvm:cloudinit",
+        boot="order=scsi0",
+        net0="virtio,bridge=vmbr0",
+        serial0="socket",
+        agent=1,
+    )
+    assert pve_api.wait(made) == "OK"
+    found = pve_api.vm(9001).config.get()
+    assert found["scsi0"] == "local-lvm:vm-9001-disk-0,discard=on,size=8G"
+    assert found["ide2"] == "local-lvm:vm-9001-cloudinit,media=cdrom,size=4M"
+    linked = {"newid": 250, "full": 0}
+    why = "Linked clone feature is not supported for 'local-lvm:vm-9001-disk-0' (scsi0)"
+    assert refusal(pve_api.vm(9001).clone.post, **linked).content == why
+    assert pve_api.wait(pve_api.vm(9001).template.post()) == "OK"
+    assert refusal(pve_api.vm(9001).template.post).content == "VM 9001 is already a template"
+    assert pve_api.wait(pve_api.vm(9001).clone.post(**linked)) == "OK"
+    assert pve_double.admin.state()["volumes"]["local-lvm:vm-250-disk-0"]["base"] == "local-lvm:base-9001-disk-0"
+    again = refusal(pve_api.root.nodes("pve").qemu.post, vmid=250).content
+    assert again == "unable to create VM 250 - VM 250 already exists on node 'pve'"
+
+
+def test_drives_come_and_go(pve_api: Api, pve_double: Double) -> None:
+    vm = pve_api.clone(250)
+    vm.config.put(scsi1="local-lvm:4")
+    assert vm.config.get()["scsi1"] == "local-lvm:vm-250-disk-1,size=4G"
+    vm.unlink.put(idlist="scsi1")
+    assert vm.config.get()["unused0"] == "local-lvm:vm-250-disk-1"
+    vm.config.put(delete="ide2")
+    assert "local-lvm:vm-250-cloudinit" not in pve_double.admin.state()["volumes"]
+    vm.config.put(ide2="local-lvm:cloudinit")
+    assert vm.config.get()["ide2"] == "local-lvm:vm-250-cloudinit,media=cdrom,size=4M"
+    assert refusal(vm.unlink.put, idlist="cores").errors == {"idlist": "unable to unlink 'cores'"}
+
+
 # --- what is sent, and what comes back
 
 
