@@ -477,11 +477,30 @@ def test_the_next_number_is_a_string(pve_api: Api) -> None:
     assert refusal(pve_api.root.cluster.nextid.get, vmid=9999).errors == {"vmid": "VM 9999 already exists"}
 
 
+def test_the_overview_lags(pve_api: Api, pve_double: Double) -> None:
+    """A VM's name and status are told to the cluster every ten seconds; its tags and lock are known at once."""
+    overview = pve_api.root.cluster.resources.get
+    overview(type="vm")
+    pve_double.admin.settings(stats_seconds=3600)
+    pve_api.clone(250).config.put(tags="own")
+    found = next(one for one in overview(type="vm") if one["vmid"] == 250)
+    assert found == {"id": "qemu/250", "vmid": 250, "node": "pve", "type": "qemu", "status": "unknown", "tags": "own"}
+    pve_double.admin.settings(stats_seconds=0)
+    assert [one["status"] for one in overview(type="vm")] == ["stopped", "stopped"]
+    pve_double.admin.settings(stats_seconds=3600)
+    pve_api.start(250)
+    assert [one["status"] for one in overview(type="vm")] == ["stopped", "stopped"]
+    assert pve_api.vm(250).status.current.get()["status"] == "running"
+
+
 @pytest.mark.parametrize("pve_options", [{"cluster": {"pools": {"ci": {}}}}])
-def test_a_clone_goes_into_its_pool(pve_api: Api) -> None:
+def test_a_clone_goes_into_its_pool(pve_api: Api, pve_double: Double) -> None:
     pve_api.clone(250, pool="ci")
     assert [one["vmid"] for one in pve_api.root.pools.get(poolid="ci")[0]["members"]] == [250]
     assert [one.get("pool") for one in pve_api.root.cluster.resources.get(type="vm")] == [None, "ci"]
+    pve_double.admin.access(**proxmox.access([one for one in proxmox.PRIVILEGES if one != "Pool.Audit"]))
+    assert [one.get("pool") for one in pve_api.root.cluster.resources.get(type="vm")] == [None, None]
+    pve_double.admin.access(**proxmox.access())
     assert pve_api.wait(pve_api.vm(250).delete()) == "OK"
     assert pve_api.root.pools("ci").get()["members"] == []
 

@@ -198,6 +198,8 @@ class Cluster:
         self.tasks: dict[str, Task] = {}
         self.tickets: dict[str, str] = {}  # ticket -> user
         self.commands: dict[tuple[int, int], tuple[int, str, str]] = {}  # run by the agent: (VMID, number) -> result
+        self.stats: dict[int, dict[str, Any]] = {}  # of guests, as last broadcast
+        self.stats_at = float("-inf")  # when; by the monotonic clock
         self.complaints: list[str] = []  # what the double itself did wrong; a test run fails for it
         self.changes = 0
         self.on_nodes: Callable[[], Awaitable[None]] = _nothing  # to be called after nodes came or went
