@@ -231,6 +231,7 @@ def test_the_admin_port_says_what_is_wrong(pve_double: Double, method: str, path
         ({"access": {"roles": {"R": ["VM.Bogus"]}}}, "invalid privilege 'VM.Bogus'"),
         ({"access": {"users": {"ansible": {}}}}, "write it as name@realm"),
         ({"access": {"bogus": {}}}, "Use: users, roles, acl"),
+        ({"bare": True}, "a cluster has at least one"),
         ({"cluster": {"vms": {"250": {"config": {"scsi0": "nowhere:vm-250-disk-0"}}}}}, "'nowhere' does not exist"),
     ],
 )

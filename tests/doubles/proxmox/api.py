@@ -371,8 +371,7 @@ def _members(call: Call, pool: str) -> list[dict[str, Any]]:
         if kind == "vms" and int(name) in call.cluster.guests:
             found.append(_guest_resource(call, call.cluster.guests[int(name)]))
         elif kind == "storage":
-            node = next(iter(call.cluster.nodes))
-            found.append(_storage_resource(call, call.cluster.storages[name], node))
+            found.append(_storage_resource(call, call.cluster.storages[name], call.cluster.first.name))
     return found
 
 

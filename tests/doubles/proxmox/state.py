@@ -240,7 +240,7 @@ class Cluster:
     ) -> None:
         known = self.guests.get(vmid)
         if known is None:
-            known = self.guests[vmid] = Guest(vmid, node or next(iter(self.nodes)), {})
+            known = self.guests[vmid] = Guest(vmid, node or self.first.name, {})
             known.disk = self.new_disk()
         if node:
             known.node = node
@@ -261,6 +261,13 @@ class Cluster:
     def new_disk(self) -> str:
         """The identity of a disk that did not exist."""
         return f"disk-{next(self._disks)}"
+
+    @property
+    def first(self) -> Node:
+        """The node that clients begin with. Raises ValueError in a cluster without any."""
+        if not self.nodes:
+            raise ValueError("nodes = {}: a cluster has at least one. Name it in Options.cluster.")
+        return next(iter(self.nodes.values()))
 
     def node(self, name: str) -> Node:
         """A member by name. Raises Refused: an unknown name is looked up in DNS in vain."""
