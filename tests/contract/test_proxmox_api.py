@@ -355,6 +355,8 @@ def test_the_drive_is_written_when_it_starts(pve_api: Api, pve_double: Double) -
     vm.config.put(ciuser="other")
     assert pve_double.admin.state()["vms"]["250"]["drive"] == drive
     assert vm.cloudinit.dump.get(type="user").splitlines()[4] == "user: other"
+    vm.cloudinit.put()
+    assert "user: other" in pve_double.admin.state()["vms"]["250"]["drive"]["user-data"]
 
 
 def test_without_a_drive_the_settings_go_nowhere(pve_api: Api, pve_double: Double) -> None:
@@ -503,6 +505,27 @@ def test_a_clone_goes_into_its_pool(pve_api: Api, pve_double: Double) -> None:
     pve_double.admin.access(**proxmox.access())
     assert pve_api.wait(pve_api.vm(250).delete()) == "OK"
     assert pve_api.root.pools("ci").get()["members"] == []
+
+
+def test_pools_come_and_go(pve_api: Api, pve_double: Double) -> None:
+    pve_double.admin.access(**proxmox.access([*proxmox.PRIVILEGES, "Pool.Allocate"]))
+    pools = pve_api.root.pools
+    pools.post(poolid="ci", comment="runners")
+    assert refusal(pools.post, poolid="ci").content == "create pool failed: pool 'ci' already exists"
+    pve_api.clone(250)
+    pools.put(poolid="ci", vms="250")
+    why = "update pools failed: VM 250 is already a pool member"
+    assert refusal(pools("ci").put, vms="250").content == why
+    pools.post(poolid="other")
+    why = "update pools failed: VM 250 belongs already to pool 'ci' and 'allow-move' is not set"
+    assert refusal(pools.put, poolid="other", vms="250").content == why
+    pools.put(poolid="other", vms="250", **{"allow-move": 1})
+    why = "delete pool failed: pool 'other' is not empty (contains VM 250)"
+    assert refusal(pools.delete, poolid="other").content == why
+    pools.put(poolid="other", vms="250", delete=1)
+    pools.delete(poolid="other")
+    assert [one["poolid"] for one in pools.get()] == ["ci"]
+    assert refusal(pools.get, poolid="other").content == "pool 'other' does not exist"
 
 
 def test_a_vm_takes_its_access_rules_with_it(pve_api: Api, pve_double: Double) -> None:

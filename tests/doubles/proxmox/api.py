@@ -447,8 +447,9 @@ def delete_pool(call: Call) -> Any:
     name = call.values["poolid"]
     if name not in call.cluster.pools:
         raise die(f"delete pool failed: pool '{name}' does not exist")
-    if call.cluster.access.pools.get(name):
-        raise die(f"delete pool failed: pool '{name}' is not empty")
+    for path in sorted(call.cluster.access.pools.get(name, ())):
+        what = f"VM {path[5:]}" if path.startswith("/vms/") else f"storage '{path[9:]}'"
+        raise die(f"delete pool failed: pool '{name}' is not empty (contains {what})")
     del call.cluster.pools[name]
     call.cluster.access.pools.pop(name, None)
 
