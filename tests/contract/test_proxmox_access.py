@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import requests
 from proxmoxer import ProxmoxAPI, ResourceException
 
 from tests.contract.proxmox import PRIVILEGES, SECRET, TOKEN, USER, Api, access
@@ -229,8 +231,16 @@ def test_a_password(pve_double: Double, pve_tls: Any) -> None:
     assert api.nodes("pve").qemu(9999).clone.post(newid=250)
     with pytest.raises(Exception, match="Couldn't authenticate user"):
         ProxmoxAPI(pve_double.host, user="root@pam", password="wrong", **where)
-    entries = pve_double.admin.journal()["entries"]
-    assert "wrong" not in str(entries)
+    url = f"https://{pve_double.host}:{pve_double.port}/api2/json"
+    login = {"username": "root@pam", "password": "secret"}
+    ticket = requests.post(f"{url}/access/ticket", login, verify=str(pve_tls[1]), timeout=30).json()["data"]["ticket"]
+    cookie = {"PVEAuthCookie": quote(ticket)}
+    forged = requests.post(
+        f"{url}/nodes/pve/qemu/9999/status/start", cookies=cookie, verify=str(pve_tls[1]), timeout=30
+    )
+    assert (forged.status_code, forged.reason) == (401, "Permission denied - invalid csrf token")
+    entries = [one for one in pve_double.admin.journal()["entries"] if one["status"] == 200]
+    assert "wrong" not in str(pve_double.admin.journal())
     assert [one["who"] for one in entries if one["write"]] == ["root@pam"]
 
 

@@ -110,6 +110,45 @@ def test_a_clone_that_fails_leaves_nothing(pve_api: Api, pve_double: Double) -> 
     assert (set(state["vms"]), [one for one in state["volumes"] if "250" in one]) == ({"9999"}, [])
 
 
+def test_a_template_from_nothing(pve_api: Api, pve_double: Double) -> None:
+    made = pve_api.root.nodes("pve").qemu.post(
+        vmid=9001,
+        name="own",
+        scsi0="local-lvm:8,discard=on",
+        ide2="local-lvm:cloudinit",
+        boot="order=scsi0",
+        net0="virtio,bridge=vmbr0",
+        serial0="socket",
+        agent=1,
+    )
+    assert pve_api.wait(made) == "OK"
+    found = pve_api.vm(9001).config.get()
+    assert found["scsi0"] == "local-lvm:vm-9001-disk-0,discard=on,size=8G"
+    assert found["ide2"] == "local-lvm:vm-9001-cloudinit,media=cdrom,size=4M"
+    linked = {"newid": 250, "full": 0}
+    why = "Linked clone feature is not supported for 'local-lvm:vm-9001-disk-0' (scsi0)"
+    assert refusal(pve_api.vm(9001).clone.post, **linked).content == why
+    assert pve_api.wait(pve_api.vm(9001).template.post()) == "OK"
+    assert refusal(pve_api.vm(9001).template.post).content == "VM 9001 is already a template"
+    assert pve_api.wait(pve_api.vm(9001).clone.post(**linked)) == "OK"
+    assert pve_double.admin.state()["volumes"]["local-lvm:vm-250-disk-0"]["base"] == "local-lvm:base-9001-disk-0"
+    again = refusal(pve_api.root.nodes("pve").qemu.post, vmid=250).content
+    assert again == "unable to create VM 250 - VM 250 already exists on node 'pve'"
+
+
+def test_drives_come_and_go(pve_api: Api, pve_double: Double) -> None:
+    vm = pve_api.clone(250)
+    vm.config.put(scsi1="local-lvm:4")
+    assert vm.config.get()["scsi1"] == "local-lvm:vm-250-disk-1,size=4G"
+    vm.unlink.put(idlist="scsi1")
+    assert vm.config.get()["unused0"] == "local-lvm:vm-250-disk-1"
+    vm.config.put(delete="ide2")
+    assert "local-lvm:vm-250-cloudinit" not in pve_double.admin.state()["volumes"]
+    vm.config.put(ide2="local-lvm:cloudinit")
+    assert vm.config.get()["ide2"] == "local-lvm:vm-250-cloudinit,media=cdrom,size=4M"
+    assert refusal(vm.unlink.put, idlist="cores").errors == {"idlist": "unable to unlink 'cores'"}
+
+
 # --- what is sent, and what comes back
 
 
@@ -316,6 +355,8 @@ def test_the_drive_is_written_when_it_starts(pve_api: Api, pve_double: Double) -
     vm.config.put(ciuser="other")
     assert pve_double.admin.state()["vms"]["250"]["drive"] == drive
     assert vm.cloudinit.dump.get(type="user").splitlines()[4] == "user: other"
+    vm.cloudinit.put()
+    assert "user: other" in pve_double.admin.state()["vms"]["250"]["drive"]["user-data"]
 
 
 def test_without_a_drive_the_settings_go_nowhere(pve_api: Api, pve_double: Double) -> None:
@@ -438,13 +479,53 @@ def test_the_next_number_is_a_string(pve_api: Api) -> None:
     assert refusal(pve_api.root.cluster.nextid.get, vmid=9999).errors == {"vmid": "VM 9999 already exists"}
 
 
+def test_the_overview_lags(pve_api: Api, pve_double: Double) -> None:
+    """A VM's name and status are told to the cluster every ten seconds; its tags and lock are known at once."""
+    overview = pve_api.root.cluster.resources.get
+    overview(type="vm")
+    pve_double.admin.settings(stats_seconds=3600)
+    pve_api.clone(250).config.put(tags="own")
+    found = next(one for one in overview(type="vm") if one["vmid"] == 250)
+    assert found == {"id": "qemu/250", "vmid": 250, "node": "pve", "type": "qemu", "status": "unknown", "tags": "own"}
+    pve_double.admin.settings(stats_seconds=0)
+    assert [one["status"] for one in overview(type="vm")] == ["stopped", "stopped"]
+    pve_double.admin.settings(stats_seconds=3600)
+    pve_api.start(250)
+    assert [one["status"] for one in overview(type="vm")] == ["stopped", "stopped"]
+    assert pve_api.vm(250).status.current.get()["status"] == "running"
+
+
 @pytest.mark.parametrize("pve_options", [{"cluster": {"pools": {"ci": {}}}}])
-def test_a_clone_goes_into_its_pool(pve_api: Api) -> None:
+def test_a_clone_goes_into_its_pool(pve_api: Api, pve_double: Double) -> None:
     pve_api.clone(250, pool="ci")
     assert [one["vmid"] for one in pve_api.root.pools.get(poolid="ci")[0]["members"]] == [250]
     assert [one.get("pool") for one in pve_api.root.cluster.resources.get(type="vm")] == [None, "ci"]
+    pve_double.admin.access(**proxmox.access([one for one in proxmox.PRIVILEGES if one != "Pool.Audit"]))
+    assert [one.get("pool") for one in pve_api.root.cluster.resources.get(type="vm")] == [None, None]
+    pve_double.admin.access(**proxmox.access())
     assert pve_api.wait(pve_api.vm(250).delete()) == "OK"
     assert pve_api.root.pools("ci").get()["members"] == []
+
+
+def test_pools_come_and_go(pve_api: Api, pve_double: Double) -> None:
+    pve_double.admin.access(**proxmox.access([*proxmox.PRIVILEGES, "Pool.Allocate"]))
+    pools = pve_api.root.pools
+    pools.post(poolid="ci", comment="runners")
+    assert refusal(pools.post, poolid="ci").content == "create pool failed: pool 'ci' already exists"
+    pve_api.clone(250)
+    pools.put(poolid="ci", vms="250")
+    why = "update pools failed: VM 250 is already a pool member"
+    assert refusal(pools("ci").put, vms="250").content == why
+    pools.post(poolid="other")
+    why = "update pools failed: VM 250 belongs already to pool 'ci' and 'allow-move' is not set"
+    assert refusal(pools.put, poolid="other", vms="250").content == why
+    pools.put(poolid="other", vms="250", **{"allow-move": 1})
+    why = "delete pool failed: pool 'other' is not empty (contains VM 250)"
+    assert refusal(pools.delete, poolid="other").content == why
+    pools.put(poolid="other", vms="250", delete=1)
+    pools.delete(poolid="other")
+    assert [one["poolid"] for one in pools.get()] == ["ci"]
+    assert refusal(pools.get, poolid="other").content == "pool 'other' does not exist"
 
 
 def test_a_vm_takes_its_access_rules_with_it(pve_api: Api, pve_double: Double) -> None:

@@ -210,7 +210,7 @@ def test_a_fault_that_makes_no_sense(pve_double: Double, fault: dict[str, Any], 
     ("method", "path", "body", "why"),
     [
         ("PATCH", "/_admin/settings", {"bogus": 1}, "no such setting"),
-        ("PATCH", "/_admin/settings", {"version": "7.4"}, "only 8 and 9 are known"),
+        ("PATCH", "/_admin/settings", {"version": "8.4.14"}, "the major version is set once"),
         ("PUT", "/_admin/cluster", {"bogus": {}}, "Use: nodes, storages, vms, pools, ha"),
         ("PUT", "/_admin/cluster", {"vms": {"250": {"node": "nowhere"}}}, "no such node"),
         ("PUT", "/_admin/cluster", {"nodes": {"pve": {"bogus": 1}}}, "bogus"),
@@ -222,6 +222,23 @@ def test_a_fault_that_makes_no_sense(pve_double: Double, fault: dict[str, Any], 
 def test_the_admin_port_says_what_is_wrong(pve_double: Double, method: str, path: str, body: Any, why: str) -> None:
     with pytest.raises(AdminError, match=why):
         pve_double.admin.call(method, path, body)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"settings": {"version": "7.4"}}, "only 8 and 9 are known"),
+        ({"access": {"roles": {"R": ["VM.Bogus"]}}}, "invalid privilege 'VM.Bogus'"),
+        ({"access": {"users": {"ansible": {}}}}, "write it as name@realm"),
+        ({"access": {"bogus": {}}}, "Use: users, roles, acl"),
+        ({"bare": True}, "a cluster has at least one"),
+        ({"cluster": {"vms": {"250": {"config": {"scsi0": "nowhere:vm-250-disk-0"}}}}}, "'nowhere' does not exist"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        with running(**options):
+            pass
 
 
 def test_the_journal_has_no_secret(pve_api: Api, pve_double: Double) -> None:

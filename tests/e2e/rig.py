@@ -24,6 +24,8 @@ from tests.lab.project import Project, Result
 GROUP = "github_runners"
 SCOPE = "my-org"
 COUNT = 3
+#: Seconds. GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
+LEASE = 5.0
 PROJECT_LABEL = "com.docker.compose.project=github-runners"
 
 
@@ -39,8 +41,7 @@ class Rig:
         self.token = f"ghp_{secrets.token_hex(18)}"
         self.credentials = {"test": {"token": self.token, "scopes": {SCOPE: "write", f"{SCOPE}/*": "write"}}}
         self.github.credentials(self.credentials)
-        # GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
-        self.github.settings(lease_life=5)
+        self.github.settings(lease_life=LEASE)
         self._base: dict[str, Any] = {
             "github_docker_runners_scope": SCOPE,
             "github_docker_runners_token": self.token,
@@ -96,6 +97,7 @@ class Rig:
     def base(self, **changes: Any) -> None:
         """Three idle runners by the base's settings (or these), no job, no fault, no drain, nothing paused."""
         self.github.clear_faults()
+        self.github.settings(lease_life=LEASE)
         for job in self.github.jobs():
             if job["status"] != "completed":
                 self.github.cancel(job["id"])

@@ -233,6 +233,12 @@ class Lab:
         made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
         return self._create(name, self.images.vm(NEWEST), name, [], files, address, **made)
 
+    def readdress(self, container: Container, name: str, address: str) -> None:
+        """Give a container that is off another address on the lab's network."""
+        network = self.client.networks.get(self._network())
+        network.disconnect(container)
+        network.connect(container, aliases=[name], ipv4_address=address)
+
     def subnet(self) -> ipaddress.IPv4Network:
         """The addresses of the lab's network; the first is the gateway's."""
         found = self.client.networks.get(self._network()).attrs["IPAM"]["Config"][0]["Subnet"]

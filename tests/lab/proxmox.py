@@ -68,6 +68,8 @@ class LabMachines:
             if known is None:
                 known = Machine(self._make(boot, wanted), boot)
                 self.machines[boot.vmid] = known
+            elif wanted and wanted != known.address:
+                self.lab.readdress(known.container, f"{VM}{boot.vmid}", wanted.partition("/")[0])
             known.boot = boot
             known.container.put_archive("/", tarball(seed(boot.cloudinit)))
             known.container.start()
@@ -118,7 +120,10 @@ class LabMachines:
         machine = self.machines.get(vmid)
         if machine is None:
             return False
-        machine.container.reload()
+        try:
+            machine.container.reload()
+        except docker.errors.NotFound:
+            return False
         return str(machine.container.status) == "running"
 
     def interfaces(self, vmid: int) -> list[dict[str, Any]] | None:

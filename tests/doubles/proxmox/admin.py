@@ -148,8 +148,10 @@ async def put_access(request: web.Request) -> web.Response:
 
 async def patch_settings(request: web.Request) -> web.Response:
     """PATCH settings: any field of settings.Settings."""
-    settings = request.app[CLUSTER].settings
-    settings.update(await _object(request))
+    settings, changes = request.app[CLUSTER].settings, await _object(request)
+    if str(changes.get("version", settings.version)).partition(".")[0] != str(settings.major):
+        raise ValueError(f"version = {changes['version']!r}: the major version is set once, in Options.settings.")
+    settings.update(changes)
     return answer(vars(settings))
 
 

@@ -198,13 +198,27 @@ def _visible(call: Call, guests: Any) -> list[Guest]:
     return [guest for guest in list(guests) if call.may(f"/vms/{guest.vmid}", "VM.Audit")]
 
 
+def _stats(cluster: Cluster, guest: Guest) -> dict[str, Any]:
+    view = _guest_view(cluster, guest)
+    names = "cpu disk diskread diskwrite maxdisk maxmem mem name netin netout status uptime".split()
+    return {**{name: view[name] for name in names}, "maxcpu": view["cpus"], "template": int(guest.template)}
+
+
+def _broadcast(cluster: Cluster) -> dict[int, dict[str, Any]]:
+    """What pvestatd has last told the cluster of all guests: a new one is not in it, and a status may be old."""
+    now = time.monotonic()
+    if now >= cluster.stats_at + cluster.settings.stats_seconds:
+        cluster.stats_at = now
+        cluster.stats = {vmid: _stats(cluster, guest) for vmid, guest in cluster.guests.items()}
+    return cluster.stats
+
+
 def _guest_resource(call: Call, guest: Guest) -> dict[str, Any]:
-    view = _guest_view(call, guest)
-    names = "cpu disk diskread diskwrite lock maxdisk maxmem mem name netin netout status tags uptime vmid".split()
-    found = {name: view[name] for name in names if name in view}
-    found |= {"id": f"qemu/{guest.vmid}", "type": "qemu", "node": guest.node, "maxcpu": view["cpus"]}
-    found["template"] = int(guest.template)
-    if pool := call.cluster.pool_of(guest.vmid):
+    found: dict[str, Any] = {"id": f"qemu/{guest.vmid}", "vmid": guest.vmid, "node": guest.node, "type": "qemu"}
+    found |= {"status": "unknown", **_broadcast(call.cluster).get(guest.vmid, {})}
+    found |= {name: guest.config[name] for name in ("lock", "tags") if name in guest.config}
+    pool = call.cluster.pool_of(guest.vmid)
+    if pool and call.may(f"/pool/{pool}", "Pool.Audit"):
         found["pool"] = pool
     if guest.vmid in call.cluster.ha:
         found["hastate"] = call.cluster.ha[guest.vmid]["state"]
@@ -357,8 +371,7 @@ def _members(call: Call, pool: str) -> list[dict[str, Any]]:
         if kind == "vms" and int(name) in call.cluster.guests:
             found.append(_guest_resource(call, call.cluster.guests[int(name)]))
         elif kind == "storage":
-            node = next(iter(call.cluster.nodes))
-            found.append(_storage_resource(call, call.cluster.storages[name], node))
+            found.append(_storage_resource(call, call.cluster.storages[name], call.cluster.first.name))
     return found
 
 
@@ -434,8 +447,9 @@ def delete_pool(call: Call) -> Any:
     name = call.values["poolid"]
     if name not in call.cluster.pools:
         raise die(f"delete pool failed: pool '{name}' does not exist")
-    if call.cluster.access.pools.get(name):
-        raise die(f"delete pool failed: pool '{name}' is not empty")
+    for path in sorted(call.cluster.access.pools.get(name, ())):
+        what = f"VM {path[5:]}" if path.startswith("/vms/") else f"storage '{path[9:]}'"
+        raise die(f"delete pool failed: pool '{name}' is not empty (contains {what})")
     del call.cluster.pools[name]
     call.cluster.access.pools.pop(name, None)
 
@@ -514,8 +528,7 @@ def stop_task(call: Call) -> Any:
 # --- guests
 
 
-def _guest_view(call: Call, guest: Guest) -> dict[str, Any]:
-    cluster = call.cluster
+def _guest_view(cluster: Cluster, guest: Guest) -> dict[str, Any]:
     on = cluster.running(guest)
     boot = guest.drives.get(guest.boot_drive)
     found: dict[str, Any] = {
@@ -550,7 +563,7 @@ def _guest_view(call: Call, guest: Guest) -> dict[str, Any]:
 def guests(call: Call) -> Any:
     """Guests of a node that the caller may see."""
     found = _visible(call, [one for one in call.cluster.guests.values() if one.node == call.node.name])
-    return [_guest_view(call, one) for one in found]
+    return [_guest_view(call.cluster, one) for one in found]
 
 
 @serve("POST", "/nodes/{node}/qemu")
@@ -664,7 +677,7 @@ def snapshots(call: Call) -> Any:
 def status(call: Call) -> Any:
     """How it is."""
     guest = call.guest
-    found = _guest_view(call, guest)
+    found = _guest_view(call.cluster, guest)
     managed = call.cluster.ha.get(guest.vmid)
     found["ha"] = {"managed": 1, **managed} if managed else {"managed": 0}
     found["qmpstatus"] = found["status"]

@@ -35,7 +35,7 @@ def user_data(vmid: int, config: Mapping[str, Any]) -> str:
     """`qm cloudinit dump VMID user`."""
     name = str(config.get("name", f"VM{vmid}"))
     host = name.partition(".")[0]
-    domain = str(config.get("searchdomain", "")).split(" ")[0]
+    domain = str(config.get("searchdomain", "")).partition(" ")[0]
     lines = ["#cloud-config", f"hostname: {host}", "manage_etc_hosts: true"]
     lines.append(f"fqdn: {name if '.' in name or not domain else f'{name}.{domain}'}")
     user = config.get("ciuser")

@@ -103,13 +103,11 @@ class Actions:
             if tag in settings.registered_tags or (settings.user_allow != "free" and tag not in allowed):
                 raise denied(f"/, Sys.Modify for modifying tag '{tag}'")
 
-    def _check_drive(self, who: str, vmid: int, drive: Drive) -> None:
+    def _check_drive(self, who: str, vmid: int, drive: Drive, pool: str = "") -> None:
         if drive.is_cloudinit:
-            self.access.require(who, f"/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.CDROM", any_of=True)
-        elif drive.is_cdrom:
-            self.access.require(who, f"/vms/{vmid}", "VM.Config.CDROM")
+            self.require(who, vmid, pool, "VM.Config.Cloudinit", "VM.Config.CDROM", any_of=True)
         else:
-            self.access.require(who, f"/vms/{vmid}", "VM.Config.Disk")
+            self.require(who, vmid, pool, "VM.Config.CDROM" if drive.is_cdrom else "VM.Config.Disk")
 
     # --- clone
 
@@ -230,6 +228,7 @@ class Actions:
             self.check_option(who, vmid, key, pool)
             if DRIVE.fullmatch(key):
                 drive = Drive.parse(str(value))
+                self._check_drive(who, vmid, drive, pool)
                 if not drive.is_cdrom and drive.storage:
                     self.access.require(who, f"/storage/{drive.storage}", "Datastore.AllocateSpace")
                     cluster.storage(drive.storage, node)
@@ -240,7 +239,7 @@ class Actions:
         async def work(task: Task) -> None:
             made = Guest(vmid, node, {"smbios1": f"uuid={uuid.uuid4()}", "vmgenid": str(uuid.uuid4())})
             for key in sorted(config):
-                made.config[key] = self._stored(made, key, config[key])
+                made.config[key] = self._stored(made, key, config)
             guest.config, guest.disk = made.config, cluster.new_disk()
             if pool:
                 cluster.access.pools[pool].add(f"/vms/{vmid}")
@@ -323,7 +322,7 @@ class Actions:
                 self.check_tags(who, guest.vmid, str(guest.config.get("tags", "")), str(options[name]))
             elif name.startswith("net") and name in guest.config:
                 self.check_bridges(who, [Card.parse(str(guest.config[name]))])
-            guest.pending[name] = self._stored(guest, name, options[name])
+            guest.pending[name] = self._stored(guest, name, options)
             guest.pending_delete.discard(name)
         self._apply(guest, everything=not self.cluster.running(guest))
         self.cluster.changed()
@@ -366,8 +365,9 @@ class Actions:
             number = next(n for n in range(256) if f"unused{n}" not in guest.config)
             guest.config[f"unused{number}"] = drive.volume
 
-    def _stored(self, guest: Guest, name: str, value: Any) -> Any:
-        """A value as it is written into the configuration file."""
+    def _stored(self, guest: Guest, name: str, options: Mapping[str, Any]) -> Any:
+        """The value of one of the options that are set together, as it is written into the configuration file."""
+        value = options[name]
         if isinstance(value, bool):
             return int(value)
         if name == "tags":
@@ -376,23 +376,14 @@ class Actions:
             return str(value).rstrip()
         if name == "cipassword":
             return str(value) if str(value).startswith("$") else f"$5${secrets.token_hex(4)}${secrets.token_hex(16)}"
-        if name == "smbios1" or name == "boot":
-            return self._stored_boot(guest, str(value)) if name == "boot" else str(value)
+        if name == "boot":
+            return _stored_boot(str(value), {*guest.config, *guest.pending, *options} - guest.pending_delete)
         if re.fullmatch(r"net\d+", name):
             card = Card.parse(str(value))
             return str(card if card.mac else dataclasses.replace(card, mac=random_mac()))
         if DRIVE.fullmatch(name):
             return str(self._allocated(guest, Drive.parse(str(value))))
         return value
-
-    def _stored_boot(self, guest: Guest, value: str) -> str:
-        if not value.startswith("order="):
-            return value
-        devices = split_list(value.removeprefix("order="))
-        for device in devices:
-            if device not in {*guest.config, *guest.pending}:
-                raise die(f"invalid bootorder: device '{device}' does not exist'")
-        return f"order={';'.join(devices)}"
 
     def _allocated(self, guest: Guest, drive: Drive) -> Drive:
         """A drive as it is after its volume was made, where `STORAGE:SIZE` or `STORAGE:cloudinit` asks for one."""
@@ -639,6 +630,17 @@ class Actions:
             del cluster.volumes[volid]
         for members in cluster.access.pools.values():
             members.discard(f"/vms/{guest.vmid}")
+
+
+def _stored_boot(value: str, there: set[str]) -> str:
+    """A boot order; all in it has to be there."""
+    if not value.startswith("order="):
+        return value
+    devices = split_list(value.removeprefix("order="))
+    for device in devices:
+        if device not in there:
+            raise die(f"invalid bootorder: device '{device}' does not exist'")
+    return f"order={';'.join(devices)}"
 
 
 def _hot(name: str) -> bool:

@@ -98,7 +98,7 @@ class Description:
         # What is spelled out goes before what is a parameter, as in the API itself.
         self._patterns = [
             (template, re.compile(re.sub(r"\{[^}]+\}", "([^/]+)", template)))
-            for template in sorted({template for _, template in self.operations}, key=lambda one: one.count("{"))
+            for template in sorted({key[1] for key in self.operations}, key=lambda one: one.count("{"))
         ]
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:

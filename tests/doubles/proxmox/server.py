@@ -155,7 +155,7 @@ async def serving(options: Options) -> AsyncIterator[Double]:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, options.admin_host, options.admin_port).start()
         url = f"http://{options.admin_host}:{runner.addresses[0][1]}"
-        first = next(iter(cluster.nodes.values()))
+        first = cluster.first
         try:
             yield Double(first.address, listeners.ports[first.name], listeners.ports, url, Admin(url), machines)
         finally:

@@ -21,6 +21,7 @@ class Settings:
     shutdown_seconds: float = 0.3  # until a guest is down that was asked to
     unauthorized_seconds: float = 0.1  # real: 3; a wrong token is answered late
     ha_seconds: float = 0.5  # real: about 10; from "Requesting HA start" to the start itself
+    stats_seconds: float = 0  # real: 10; how old name, status, size in GET /cluster/resources may be
     next_id: int = 100  # where the search for a free VMID begins
     # The datacenter's tag policy: free, existing, list, none; and tags that only administrators may set.
     user_allow: str = "free"

@@ -198,6 +198,8 @@ class Cluster:
         self.tasks: dict[str, Task] = {}
         self.tickets: dict[str, str] = {}  # ticket -> user
         self.commands: dict[tuple[int, int], tuple[int, str, str]] = {}  # run by the agent: (VMID, number) -> result
+        self.stats: dict[int, dict[str, Any]] = {}  # of guests, as last broadcast
+        self.stats_at = float("-inf")  # when; by the monotonic clock
         self.complaints: list[str] = []  # what the double itself did wrong; a test run fails for it
         self.changes = 0
         self.on_nodes: Callable[[], Awaitable[None]] = _nothing  # to be called after nodes came or went
@@ -238,7 +240,7 @@ class Cluster:
     ) -> None:
         known = self.guests.get(vmid)
         if known is None:
-            known = self.guests[vmid] = Guest(vmid, node or next(iter(self.nodes)), {})
+            known = self.guests[vmid] = Guest(vmid, node or self.first.name, {})
             known.disk = self.new_disk()
         if node:
             known.node = node
@@ -259,6 +261,13 @@ class Cluster:
     def new_disk(self) -> str:
         """The identity of a disk that did not exist."""
         return f"disk-{next(self._disks)}"
+
+    @property
+    def first(self) -> Node:
+        """The node that clients begin with. Raises ValueError in a cluster without any."""
+        if not self.nodes:
+            raise ValueError("nodes = {}: a cluster has at least one. Name it in Options.cluster.")
+        return next(iter(self.nodes.values()))
 
     def node(self, name: str) -> Node:
         """A member by name. Raises Refused: an unknown name is looked up in DNS in vain."""

@@ -170,7 +170,7 @@ class Front:
         pairs: list[tuple[str, Any]] = list(request.rel_url.query.items())
         if request.content_type == "application/json" and request.can_read_body:
             body = await request.json()
-            pairs += [(key, value) for key, value in body.items()]
+            pairs += body.items()
         elif request.can_read_body:
             pairs += [(key, value) for key, value in (await request.post()).items() if isinstance(value, str)]
         for key, value in pairs:

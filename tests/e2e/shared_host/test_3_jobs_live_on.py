@@ -91,6 +91,7 @@ def test_runnerd_restarted_crashed_or_reloaded(rig: Rig, command: tuple[str, ...
 )
 def test_the_engine_restarted_or_crashed(rig: Rig, command: tuple[str, ...]) -> None:
     """As an upgrade of its package does: the role switches live-restore on in an Engine that it installs."""
+    rig.github.settings(lease_life=60)  # without the Engine no name is resolved, so the runner is silent for a while
     number = rig.counting()
     runner, before = rig.github.job(number)["runner_name"], rig.containers()
     rig.host.exec(*command)

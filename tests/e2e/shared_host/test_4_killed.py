@@ -103,8 +103,12 @@ def idle_container(rig: Rig, slot: str, killed: Mapping[str, object]) -> str:
 
 
 def gap(events: list[dict[str, Any]], container: str) -> float:
-    """Seconds from a container's first death to the creation of the slot's next container."""
-    died = next(e["timeNano"] for e in events if e["id"] == container and e["Action"] == "die")
+    """Seconds from a container's first death to the creation of the slot's next container.
+
+    `docker restart` holds a container from its death until it has started it again, so that time is Docker's own.
+    """
+    of_it = [e for e in events if e["id"] == container and e["Action"] in ("die", "restart")]
+    died = next((e for e in of_it if e["Action"] == "restart"), of_it[0])["timeNano"]
     made = next(e["timeNano"] for e in events if e["Action"] == "create" and e["timeNano"] > died)
     return float(made - died) / 1e9
 

@@ -97,6 +97,21 @@ def test_variables(rig: Rig, untouched: Untouched, tmp_path: Path) -> None:
     )
 
 
+def test_old_names_are_told_with_all_else(rig: Rig, untouched: Untouched) -> None:
+    rig.write(count="four")
+    rig.project.set_variables(GROUP, github_scope="repo", github_runner_mount_docker_socket="perhaps")
+    try:
+        result = rig.project.playbook("deploy")
+    finally:
+        rig.project.set_variables(GROUP, github_scope=None, github_runner_mount_docker_socket=None)
+    untouched.by(
+        result,
+        "github_repo = null: not set, though github_scope = repo",
+        'github_runner_mount_docker_socket = "perhaps": not true or false',
+        f"{PREFIX}count = ",
+    )
+
+
 def test_group_variables_one_folder_too_high(rig: Rig, untouched: Untouched) -> None:
     folder = rig.project.folder / "inventory"
     folder.mkdir()

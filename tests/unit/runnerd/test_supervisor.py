@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.journal import Journal
-from runnerd.model import MachineStatus, Phase
+from runnerd.model import Ghost, MachineStatus, Phase
 from runnerd.settings import load_settings
 from runnerd.supervisor import Supervisor
 from tests.unit.runnerd.fakes import Container, FakeListener, FakeWorld, Inline
@@ -274,6 +274,20 @@ def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
     assert host.journal.set_aside is not None
     assert not [r for r in host.world.requests if r.startswith("DELETE")]
     assert registered.keys() <= host.world.registered.keys()
+
+
+def test_what_was_begun_with_a_credential_that_is_gone_goes_on_with_its_scopes_other_one(host: Host) -> None:
+    host.online()
+    host.journal.haunt(Ghost("left", "acme", "default", None, 0.0, 9.0))
+    host.journal.haunt(Ghost("elsewhere", "nobody", "default", None, 0.0, 9.0))
+    host.journal.hand_over({"default"}, {"acme": "other"})
+    assert {attempt.credential for attempt in host.journal.live()} == {"default"}, "it is still there"
+    host.journal.hand_over({"other", "third"}, {"acme": "other"})
+    assert {attempt.credential for attempt in host.journal.live()} == {"other"}
+    assert {ghost.name: ghost.credential for ghost in host.journal.ghosts()} == {
+        "left": "other",
+        "elsewhere": "default",
+    }
 
 
 def test_a_lost_answer_leaves_no_registration_behind(host: Host) -> None:

@@ -74,6 +74,7 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     # A little later, so that whoever asked gets an answer; systemd starts the next one (Restart=always).
     supervisor.restart_wanted = lambda: threading.Timer(0.5, stop).start()
     journal.try_gates_again()
+    journal.hand_over(credentials, {pool.scope: pool.credential for pool in settings.pools})
     journal.event("", "", "began", f"runnerd {settings.version}")
     ready = False
 

@@ -15,7 +15,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,6 +321,20 @@ class Journal:
         """Something was changed by a person: what was refused may work now, but for what GitHub set a time to."""
         with self._transaction() as db:
             db.execute("update gate set until_wall = ?, failures = 0 where not told", (self._clock.wall(),))
+
+    def hand_over(self, known: Collection[str], heirs: Mapping[str, str]) -> None:
+        """Have what was begun with a credential that is gone go on with another one of its scope.
+
+        Args:
+            known: the names of the credentials that there are.
+            heirs: scope -> the name of a credential that is in use there.
+        """
+        with self._transaction() as db:
+            for table in ("attempt", "ghost"):
+                for scope, gone in db.execute(f"select distinct scope, credential from {table}").fetchall():
+                    if gone not in known and scope in heirs:
+                        words = f"update {table} set credential = ? where scope = ? and credential = ?"
+                        db.execute(words, (heirs[scope], scope, gone))
 
     def haunt(self, ghost: Ghost) -> None:
         """Commit that a registration may exist that has no container."""

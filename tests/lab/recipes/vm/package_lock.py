@@ -1,15 +1,16 @@
-#!/usr/bin/python3
 # Copyright: (c) 2026, the ephemeral.github_runners authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Hold dpkg's lock for as many seconds as /etc/lab/package-lock says, as apt itself does."""
 
+from __future__ import annotations
+
 import fcntl
 import pathlib
 import time
 
-seconds = float(pathlib.Path("/etc/lab/package-lock").read_text())
-with open("/var/lib/dpkg/lock-frontend", "w") as lock:
+seconds = float(pathlib.Path("/etc/lab/package-lock").read_text("utf-8"))
+with open("/var/lib/dpkg/lock-frontend", "w", encoding="utf-8") as lock:
     fcntl.lockf(lock, fcntl.LOCK_EX)
     time.sleep(seconds)
