@@ -449,7 +449,7 @@ def plant_on_the_host(scene: Scene, plants: Plants, stack: ExitStack) -> None:
     host.docker("volume", "create", "planted")
     shell('echo "$1" >/var/lib/docker/volumes/planted/_data/x', plants.text("volume", host="files"))
     for what, path in (("container's layer", "/home/runner/planted"), ("container's memory", "/dev/shm/planted")):
-        host.docker("exec", "github-runner-2", "sh", "-c", f'echo "$1" >{path}', "sh", plants.text(what, host="files"))
+        host.docker("exec", "github-runner-1", "sh", "-c", f'echo "$1" >{path}', "sh", plants.text(what, host="files"))
     # The key of one runner beside the host's files, and in the right place of another container.
     host.docker("cp", f"github-runner-1:{KEY_FILE}", "/var/tmp/planted")
     shell(f"docker cp github-runner-1:{KEY_FILE} - | docker cp - planted:{os.path.dirname(KEY_FILE)}")
