@@ -86,7 +86,7 @@ def proxmox_vm_questions(wanted: Mapping[str, Any], results: Results | None = No
     for vm in wanted["vms"]:
         there = seen.vms.get(vm["vmid"])
         if there is not None and there.get("type") == "qemu":
-            found += [vm_world.config_path(there), vm_world.pending_path(there)]
+            found += [vm_world.config_path(there), vm_world.pending_path(there), vm_world.status_path(there)]
         elif there is None:
             found += [vm_world.config_path(seen.vms[vmid]) for vmid in seen.find_template(vm["template"])]
     return list(dict.fromkeys(found))
@@ -99,7 +99,7 @@ def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
         for node in dict.fromkeys([act.get("home"), act.get("node")]):
             if node:
                 vm = {"node": node, "vmid": act["vmid"]}
-                found.append(vm_world.config_path(vm))
+                found += [vm_world.config_path(vm), vm_world.status_path(vm)]
                 if act.get("status") == "running":  # nothing is pending for one that is off
                     found.append(vm_world.pending_path(vm))
     return [*found, vm_world.RESOURCES]

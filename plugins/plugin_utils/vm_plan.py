@@ -60,7 +60,7 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
     if there is None:
         return _plan_new(vm, wanted, world, place, act)
     config = world.config(vm["vmid"])
-    act.update(node=there["node"], status=there.get("status", "unknown"), pool=there.get("pool") or "")
+    act.update(node=there["node"], status=there.get("status", "unknown"), pool=there.get("pool") or vm["pool"])
     if config is None and not vm_config.yes(there.get("template")) and there.get("type") == "qemu":
         answer = world.answers.get(config_path(there))
         place.wrong(

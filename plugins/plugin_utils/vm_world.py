@@ -102,6 +102,11 @@ def pending_path(vm: Mapping[str, Any]) -> str:
     return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/pending"
 
 
+def status_path(vm: Mapping[str, Any]) -> str:
+    """Where it is told whether a VM runs; the list of all resources tells what its node has last told the others."""
+    return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/current"
+
+
 def tasks_path(node: str, vmid: int, kind: str) -> str:
     """Where the last task of this kind is, as ``qmclone`` (of a template) or ``qmstart``."""
     return f"/nodes/{node}/tasks?vmid={vmid}&typefilter={kind}&limit=1&source=all"
@@ -123,6 +128,9 @@ def world(found: dict[str, Answer]) -> World:
             vm = {**each, "vmid": int(each["vmid"])}
             told = found.get(config_path(vm))
             if told is None or "does not exist" not in told.reason:  # gone since the list was made
+                now = found.get(status_path(vm))
+                if now is not None and now.good and isinstance(now.data, Mapping):
+                    vm["status"] = now.data.get("status", vm.get("status"))
                 seen.vms[vm["vmid"]] = vm
         elif kind == "node":
             seen.nodes[each["node"]] = each

@@ -100,6 +100,7 @@ class Cluster:
                     "tags": self.configs[vmid].get("tags", ""),
                     "template": 0,
                     **vm,
+                    "status": "unknown",  # it may be old there
                 }
                 for vmid, vm in self.vms.items()
             ]
@@ -121,7 +122,12 @@ class Cluster:
                     "status": 500,
                     "msg": f"Status code was 500 and not [200]: HTTP Error 500: {reason}",
                 }
-            data = self.configs[vmid] if parts[4] == "config" else self.pending.get(vmid, [])
+            forms = {
+                "config": self.configs[vmid],
+                "pending": self.pending.get(vmid, []),
+                "status": dict(self.vms[vmid]),
+            }
+            data = forms[parts[4]]
         else:
             raise AssertionError(path)
         return {"item": path, "status": 200, "json": {"data": copy.deepcopy(data)}, "msg": "OK"}
