@@ -72,8 +72,10 @@ def proxmox_vm_url(host: str, wanted: Mapping[str, Any]) -> str:
 
 
 def proxmox_vm_cloning(result: Mapping[str, Any]) -> bool:
-    """Whether an answer is the configuration of a VM that is being cloned."""
+    """Whether an answer tells of a clone that is under way: a VM's configuration, or the tasks of the nodes."""
     data = vm_world.answer(result).data
+    if isinstance(data, list):
+        return any(each.get("type") == "qmclone" and not each.get("endtime") for each in data)
     return isinstance(data, Mapping) and data.get("lock") == "clone"
 
 
@@ -94,7 +96,7 @@ def proxmox_vm_questions(wanted: Mapping[str, Any], results: Results | None = No
 
 def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
     """What to ask when something was done: the VMs of a plan, on whichever node they are by now, and all there is."""
-    found: list[str] = []
+    found = [vm_world.TASKS]
     for act in plan["vms"]:
         for node in dict.fromkeys([act.get("home"), act.get("node")]):
             if node:

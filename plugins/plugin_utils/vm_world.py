@@ -20,8 +20,10 @@ VERSION = "/version"
 RESOURCES = "/cluster/resources"
 STATUS = "/cluster/status"
 PERMISSIONS = "/access/permissions"
+#: The last tasks of all nodes. A clone that goes into a pool is hidden from who is allowed there only until it is done.
+TASKS = "/cluster/tasks"
 #: What is asked first; what these say tells what to ask next.
-CLUSTER = (RESOURCES, STATUS, PERMISSIONS)
+CLUSTER = (TASKS, RESOURCES, STATUS, PERMISSIONS)
 
 
 @dataclass

@@ -495,6 +495,17 @@ def tasks(call: Call) -> Any:
     return found[start : start + values.get("limit", 50)]
 
 
+@serve("GET", "/cluster/tasks")
+def cluster_tasks(call: Call) -> Any:
+    """The last tasks of all nodes: those of the caller, or all with Sys.Audit; newest first."""
+    found = []
+    for task in reversed(call.cluster.tasks.values()):
+        if _owns(call, task) or call.may("/", "Sys.Audit"):
+            entry = _task_view(task)
+            found.append({**entry, "endtime": task.endtime, "status": task.exitstatus} if not task.running else entry)
+    return found[:25]
+
+
 @serve("GET", "/nodes/{node}/tasks/{upid}/status")
 def task_status(call: Call) -> Any:
     """Whether a task runs, and how it ended."""

@@ -299,7 +299,7 @@ def test_a_clone_to_another_node_on_shared_storage() -> None:
     (act,) = cluster.plan(variables(node="pve2"))["vms"]
     assert (act["home"], act["node"], act["target"]) == ("pve1", "pve2", "pve2")
     paths = filters.proxmox_vm_again({"vms": [act]})
-    assert paths[0] == "/nodes/pve1/qemu/250/config"
+    assert paths[:2] == ["/cluster/tasks", "/nodes/pve1/qemu/250/config"]
     assert "/nodes/pve2/qemu/250/config" in paths
 
 

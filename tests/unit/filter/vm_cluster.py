@@ -91,6 +91,8 @@ class Cluster:
         parts = path.strip("/").split("/")
         if path == "/version":
             data = {"version": self.version, "release": self.version[:3]}
+        elif path == "/cluster/tasks":
+            data = []
         elif path == "/cluster/resources":
             data = [
                 {
