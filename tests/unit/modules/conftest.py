@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from tests.contract.client import Runner
+from tests.doubles.github import jit
 from tests.doubles.github.server import Double, running
 from tests.gates import tree
 
@@ -86,7 +89,8 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
     """
 
     def go(
-        name: str,
+        module: str,
+        /,
         check: bool = False,
         environ: dict[str, str] | None = None,
         missing: tuple[str, ...] = (),
@@ -98,7 +102,7 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
         for own in ("remote_tmp", "tmpdir"):
             arguments[f"_ansible_{own}"] = str(tmp_path)
         arguments |= {"_ansible_check_mode": check, "_ansible_verbosity": 5, "_ansible_diff": True}
-        order = {"module": name, "arguments": arguments, "missing": missing, "added": added or {}}
+        order = {"module": module, "arguments": arguments, "missing": missing, "added": added or {}}
         said = worker({**order, "environ": {"HOME": str(tmp_path), **(environ or {})}})
         assert TOKEN not in said
         try:
@@ -109,6 +113,41 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
         return found
 
     return go
+
+
+@pytest.fixture
+def enroll(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Registers runners; each is told by its JIT configuration."""
+    key = jit.new_key()
+    monkeypatch.setattr(jit.KeyPool, "take", lambda self: key)  # one for all: making a hundred takes a minute
+    with requests.Session() as session:
+
+        def go(name: str, *labels: str, scope: str = "orgs/my-org") -> str:
+            answer = session.post(
+                f"{double.api_url}/{scope}/actions/runners/generate-jitconfig",
+                json={"name": name, "runner_group_id": 1, "labels": labels or ["self-hosted"]},
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=30,
+            )
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["encoded_jit_config"])
+
+        yield go
+
+
+@pytest.fixture
+def register(double: Double, enroll: Callable[..., str]) -> Iterator[Callable[..., Runner]]:
+    """Registers runners, `online` if so told; they stay what they are until the test is over."""
+    found: list[Runner] = []
+    double.admin.settings(poll_grace=900)
+
+    def go(name: str, *labels: str, online: bool = False, **options: str) -> Runner:
+        found.append(Runner(enroll(name, *labels, **options)))
+        return found[-1].connect() if online else found[-1]
+
+    yield go
+    for each in found:
+        each.close()
 
 
 @pytest.fixture
