@@ -51,12 +51,15 @@ def credential_problems(credential: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def auth_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Auth:
+def auth_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Auth:
     """The credential, ready to be sent: for this scope, and with no more rights than its runners need.
 
     Args:
         credential: Its form; see the module's text.
         scope: Where the runners are. A token is good for any scope its owner may manage, an App for this one.
+        permissions: What an App's tokens may do instead, in the API's words.
         options: As for `Client`: how an App reaches GitHub.
 
     Raises:
@@ -74,15 +77,17 @@ def auth_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Aut
         _text(given["private_key"]),
         scope,
         installation_id=None if installation is None else int(installation),
-        permissions=PERMISSIONS.get(scope.kind),
+        permissions=permissions or PERMISSIONS.get(scope.kind),
         repositories=[scope.name] if scope.kind == "repo" else None,
         **options,
     )
 
 
-def client_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Client:
-    """A client for this scope with this credential; `options` as for `Client`. Raises what `auth_for` and it raise."""
-    return Client(scope.api_url, auth_for(credential, scope, **options), **options)
+def client_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Client:
+    """A client for this scope with this credential; see `auth_for`, and `Client` for `options`; raises what they do."""
+    return Client(scope.api_url, auth_for(credential, scope, permissions=permissions, **options), **options)
 
 
 def _given(credential: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
     """
 
     def go(
-        name: str,
+        module: str,
+        /,
         check: bool = False,
         environ: dict[str, str] | None = None,
         missing: tuple[str, ...] = (),
@@ -98,7 +99,7 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
         for own in ("remote_tmp", "tmpdir"):
             arguments[f"_ansible_{own}"] = str(tmp_path)
         arguments |= {"_ansible_check_mode": check, "_ansible_verbosity": 5, "_ansible_diff": True}
-        order = {"module": name, "arguments": arguments, "missing": missing, "added": added or {}}
+        order = {"module": module, "arguments": arguments, "missing": missing, "added": added or {}}
         said = worker({**order, "environ": {"HOME": str(tmp_path), **(environ or {})}})
         assert TOKEN not in said
         try:
