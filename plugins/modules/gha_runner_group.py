@@ -327,6 +327,8 @@ def present(module: GitHubModule, groups: RunnerGroups, wanted: State) -> tuple[
     if changed:
         # All of them: GitHub's description has defaults for those that are left out.
         settings = {key: after[key] for key in SETTINGS if after[key] is not None}
+        if after["visibility"] not in groups.users.visibilities:
+            del settings["visibility"]
         if group.workflows_read_only or not after["restricted_to_workflows"]:
             del settings["selected_workflows"]
         if group.workflows_read_only:

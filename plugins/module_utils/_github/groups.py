@@ -28,16 +28,18 @@ class Users:
         called: GitHub's word for them, in paths and answers.
         field: The list of their ids in requests.
         name: Where each has its name.
+        visibilities: What a group's can be set to; GitHub may tell another all the same.
     """
 
     called: str
     field: str
     name: str
+    visibilities: tuple[str, ...]
 
 
 USERS = {
-    "org": Users("repositories", "selected_repository_ids", "full_name"),
-    "enterprise": Users("organizations", "selected_organization_ids", "login"),
+    "org": Users("repositories", "selected_repository_ids", "full_name", ("all", "private", "selected")),
+    "enterprise": Users("organizations", "selected_organization_ids", "login", ("all", "selected")),
 }
 
 

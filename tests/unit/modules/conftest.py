@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import USER_AGENT
+from tests.contract import uses
 from tests.doubles.github.server import Double, running
 from tests.gates import tree
 
@@ -46,8 +48,12 @@ def warnings_in(found: Result) -> list[str]:
 
 @pytest.fixture
 def double() -> Iterator[Double]:
+    """GitHub. It is asked for nothing that is not in the list of what is tried against GitHub's own description."""
     with running(credentials=CREDENTIALS, scopes=SCOPES) as found:
         yield found
+        entries = [each for each in found.admin.journal()["entries"] if each["agent"] == USER_AGENT]
+        asked = {f"{each['method']} {each['path']}" for each in entries}
+        assert not {each for each in asked if uses.operation(each) is None}, "not in tests/contract/uses.py"
 
 
 @pytest.fixture(scope="session")
