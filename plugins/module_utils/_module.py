@@ -128,6 +128,7 @@ class GitHubModule:
 
     Args:
         options: The argument spec of what is its own.
+        permissions: What an App's tokens may do, by kind of scope; None: what the runners of the scope need.
         rules: What of them goes together, as for `AnsibleModule`, such as ``required_if``.
 
     Attributes:
@@ -136,9 +137,12 @@ class GitHubModule:
         warn: Says something to the user.
     """
 
-    def __init__(self, options: Mapping[str, Any], **rules: Any) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], *, permissions: Mapping[str, Mapping[str, str]] | None = None, **rules: Any
+    ) -> None:
         spec = {**SCOPE, **CREDENTIAL, **CONNECTION, **options}
         self._ansible = AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)
+        self._permissions = permissions or {}
         self.params: dict[str, Any] = self._ansible.params
         self.check_mode: bool = self._ansible.check_mode
         self.warn: Callable[[str], None] = self._ansible.warn
@@ -184,7 +188,7 @@ class GitHubModule:
             raise missing("PyJWT and cryptography")
         try:
             scope = Scope.parse(self.params["scope"], self.params["api_url"])
-            return client_for(form, scope, **self._connection()), scope
+            return client_for(form, scope, permissions=self._permissions.get(scope.kind), **self._connection()), scope
         except ValueError as exc:  # its text is already `option = value: why. Do: …`
             told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
             raise Failure(f"{exc} (from the environment: {', '.join(told)})" if told else str(exc)) from None

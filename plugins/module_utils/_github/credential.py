@@ -51,12 +51,15 @@ def credential_problems(credential: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def auth_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Auth:
+def auth_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Auth:
     """The credential, ready to be sent: for this scope, and with no more rights than its runners need.
 
     Args:
         credential: Its form; see the module's text.
         scope: Where the runners are. A token is good for any scope its owner may manage, an App for this one.
+        permissions: What an App's tokens may do instead, in the API's words.
         options: As for `Client`: how an App reaches GitHub.
 
     Raises:
@@ -64,7 +67,9 @@ def auth_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Aut
         ImportError: A Python library that an App needs is not there.
     """
     given = _checked(credential)
-    return TokenAuth(_text(given["token"])) if "token" in given else app_for(credential, scope, **options)
+    if "token" in given:
+        return TokenAuth(_text(given["token"]))
+    return app_for(credential, scope, permissions=permissions, **options)
 
 
 def app_for(
@@ -102,9 +107,11 @@ def app_for(
     )
 
 
-def client_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Client:
-    """A client for this scope with this credential; `options` as for `Client`. Raises what `auth_for` and it raise."""
-    return Client(scope.api_url, auth_for(credential, scope, **options), **options)
+def client_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Client:
+    """A client for this scope with this credential; see `auth_for`, and `Client` for `options`; raises what they do."""
+    return Client(scope.api_url, auth_for(credential, scope, permissions=permissions, **options), **options)
 
 
 def _checked(credential: Mapping[str, Any]) -> dict[str, Any]:

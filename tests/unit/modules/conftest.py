@@ -18,15 +18,21 @@ from typing import Any
 import pytest
 import requests
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import USER_AGENT
+from tests.contract import uses
 from tests.contract.client import Runner
 from tests.doubles.github import jit
 from tests.doubles.github.server import Double, running
 from tests.gates import tree
 
 TOKEN = "ghp_theTokenThatNobodyMaySee"
+WEBHOOK = "https://runners.example.com/webhook"  # the organization's is the double's first, number 300001
 SCOPES = {
-    "my-org": {"groups": [{"name": "builders"}, {"name": "open", "allows_public_repositories": True}]},
-    "my-org/app": {"visibility": "private"},
+    "my-org": {
+        "groups": [{"name": "builders"}, {"name": "open", "allows_public_repositories": True}],
+        "webhooks": [WEBHOOK],
+    },
+    "my-org/app": {"visibility": "private", "webhooks": [WEBHOOK]},
     "my-org/site": {"visibility": "public"},
     "enterprises/acme": {"organizations": ["my-org"]},
     "me": {"type": "User"},
@@ -49,8 +55,12 @@ def warnings_in(found: Result) -> list[str]:
 
 @pytest.fixture
 def double() -> Iterator[Double]:
+    """GitHub. It is asked for nothing that is not in the list of what is tried against GitHub's own description."""
     with running(credentials=CREDENTIALS, scopes=SCOPES) as found:
         yield found
+        entries = [each for each in found.admin.journal()["entries"] if each["agent"] == USER_AGENT]
+        asked = {f"{each['method']} {each['path']}" for each in entries}
+        assert not {each for each in asked if uses.operation(each) is None}, "not in tests/contract/uses.py"
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from tests.doubles.github.server import Double
 from tests.gates import tree
 from tests.repository import sources
 
-from .conftest import TOKEN
+from .conftest import TOKEN, WEBHOOK
 
 COLLECTION = "ephemeral.github_runners"
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -96,7 +96,7 @@ RUNNERS = {
     ],
 }
 # These are done; of a task of any other module, only what it is given is worked out.
-DONE = ("ansible.builtin.assert", "ansible.builtin.debug")
+DONE = ("ansible.builtin.assert", "ansible.builtin.debug", "community.general.github_webhook")
 
 
 def safe(task: dict[str, Any]) -> dict[str, Any]:
@@ -123,17 +123,23 @@ def test_examples(double: Double, tmp_path: Path, register: Callable[..., object
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "my-company.pem"))
     for runner, scope, online in RUNNERS.get(name, []):
         register(runner, scope=scope, online=online)
+    double.admin.scopes({"my-org/my-repository": {"webhooks": [WEBHOOK]}})
+    double.admin.deliver(300003, status="timed out", status_code=0)  # to that one
     since = double.admin.journal()["last"]
 
     text = sources.text(f"plugins/modules/{name}.py").partition('EXAMPLES = r"""')[2].partition('"""')[0]
     for words, instead in STANDS_FOR.items():
         text = text.replace(words, instead.format(url=double.api_url, folder=tmp_path))
     examples = yaml.safe_load(text)
-    waits = {f"{COLLECTION}.gha_runner": {"idle_for": 1}}
+    defaults = {
+        f"{COLLECTION}.gha_runner": {"idle_for": 1},
+        "community.general.github_webhook": {"github_url": double.api_url},
+    }
     plays = [
-        {"hosts": "localhost", "gather_subset": ["min"], "module_defaults": waits, "tasks": [*map(safe, examples)]}
+        {"hosts": "localhost", "gather_subset": ["min"], "module_defaults": defaults, "tasks": [*map(safe, examples)]}
     ]
     variables = {"my_github_token": TOKEN, "my_app_private_key": key}
+    variables |= {"my_github_user": "me", "my_webhook_secret": "signs-what-is-sent"}
     said = ansible(tmp_path, plays, variables, {"GITHUB_API_URL": double.api_url})
 
     recap = said.rpartition("PLAY RECAP")[2]
@@ -141,7 +147,7 @@ def test_examples(double: Double, tmp_path: Path, register: Callable[..., object
     asked = double.admin.journal(since)["entries"]
     assert asked
     assert {entry["credential"] for entry in asked} >= {"owner"} or "my_github_token" not in text
-    secrets = [TOKEN, *(line for line in key.splitlines() if "-----" not in line)]
+    secrets = [TOKEN, variables["my_webhook_secret"], *(line for line in key.splitlines() if "-----" not in line)]
     secrets += [each["secret"] for each in double.admin.issued()]
     assert not [secret for secret in secrets if secret in said]
 
