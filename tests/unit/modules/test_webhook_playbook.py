@@ -63,9 +63,15 @@ def play(double: Double, tmp_path: Path) -> Play:
 
 @pytest.fixture
 def hooks(double: Double) -> Callable[[], list[dict[str, object]]]:
-    """The webhooks of the repository."""
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return lambda: list(requests.get(f"{double.api_url}/repos/my-org/app/hooks", headers=headers, timeout=30).json())
+    """The webhooks of the repository, which has none to begin with."""
+    where, headers = f"{double.api_url}/repos/my-org/app/hooks", {"Authorization": f"Bearer {TOKEN}"}
+
+    def now() -> list[dict[str, object]]:
+        return list(requests.get(where, headers=headers, timeout=30).json())
+
+    for hook in now():
+        requests.delete(f"{where}/{hook['id']}", headers=headers, timeout=30).raise_for_status()
+    return now
 
 
 def changed(said: str) -> int:
