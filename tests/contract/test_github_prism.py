@@ -32,7 +32,9 @@ from tests.contract import description, prism, uses
 from tests.contract.prism import Tap
 from tests.contract.uses import CALLS, OPERATIONS, USES, Call, Use
 from tests.repository import sources
-from tests.unit.modules.conftest import worker  # noqa: F401 (a fixture: it runs modules)
+from tests.unit.modules import conftest as modules
+
+worker = modules.worker  # a fixture: it runs modules
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +76,7 @@ def client(tap: Tap) -> Client:
 
 @pytest.mark.parametrize("use", USES, ids=str)
 def test_a_module_asks_and_understands(
-    worker: Callable[..., str],  # noqa: F811 (the fixture)
+    worker: Callable[..., str],
     tap: Tap,
     key: str,
     tmp_path: Path,
