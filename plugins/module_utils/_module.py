@@ -14,17 +14,19 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import HAS_REQUESTS, Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import app_for, client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError, RateLimited
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import ARCHITECTURES
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import GITHUB_API, Scope
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.secret import Secret
 
@@ -126,6 +128,8 @@ class GitHubModule:
 
     Args:
         options: The argument spec of what is its own.
+        permissions: What an App's tokens may do, by kind of scope; None: what the runners of the scope need.
+        rules: What of them goes together, as for `AnsibleModule`, such as ``required_if``.
 
     Attributes:
         params: The value of each option.
@@ -133,9 +137,12 @@ class GitHubModule:
         warn: Says something to the user.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], *, permissions: Mapping[str, Mapping[str, str]] | None = None, **rules: Any
+    ) -> None:
         spec = {**SCOPE, **CREDENTIAL, **CONNECTION, **options}
-        self._ansible = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+        self._ansible = AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)
+        self._permissions = permissions or {}
         self.params: dict[str, Any] = self._ansible.params
         self.check_mode: bool = self._ansible.check_mode
         self.warn: Callable[[str], None] = self._ansible.warn
@@ -159,6 +166,13 @@ class GitHubModule:
             raise wrong("architecture", name, "GitHub has no runner for this machine", "name the runners' architecture")
         return ARCHITECTURES[name]
 
+    def app(self, scope: Scope, permissions: Mapping[str, str] | None, repositories: Iterable[str] | None) -> AppAuth:
+        """The App that the module was given, for tokens narrowed so; see `app_for`. Failure if it was given none."""
+        try:
+            return app_for(self._form, scope, permissions=permissions, repositories=repositories, **self._connection())
+        except ValueError as exc:
+            raise Failure(str(exc)) from None
+
     def _connect(self) -> tuple[Client, Scope]:
         """What the options stand for; Failure if they make no sense."""
         if not HAS_REQUESTS:
@@ -167,18 +181,21 @@ class GitHubModule:
             if self.params[name] < least:
                 raise wrong(name, self.params[name], "too small", f"give a whole number from {least} on")
         credential = merge(self.params, os.environ)
-        form = with_key(credential)
+        form = self._form = with_key(credential)
         for secret in filter(None, map(form.get, ("token", "private_key"))):
             self._ansible.no_log_values.add(register_secret(secret))  # what is no option is not hidden yet
         if "private_key" in form and not HAS_JWT:
             raise missing("PyJWT and cryptography")
-        connection = {name: self.params[name] for name in ("ca_file", "timeout", "retries")}
         try:
             scope = Scope.parse(self.params["scope"], self.params["api_url"])
-            return client_for(form, scope, **connection), scope
+            return client_for(form, scope, permissions=self._permissions.get(scope.kind), **self._connection()), scope
         except ValueError as exc:  # its text is already `option = value: why. Do: …`
             told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
             raise Failure(f"{exc} (from the environment: {', '.join(told)})" if told else str(exc)) from None
+
+    def _connection(self) -> dict[str, Any]:
+        """How GitHub is reached, as `Client` takes it."""
+        return {name: self.params[name] for name in ("ca_file", "timeout", "retries")}
 
     def _warn_of_the_end(self, expires_at: float | None) -> None:
         """Say so if the token ends soon."""
@@ -201,6 +218,11 @@ def result_secret(value: Secret) -> str:
 def iso(moment: float | None) -> str | None:
     """Epoch seconds as GitHub writes a time, such as ``2026-11-21T10:00:00Z``; None for none."""
     return None if moment is None else datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def result_runner(runner: Runner) -> dict[str, Any]:
+    """A runner in a result; every module that returns one documents it alike. Its labels have no order at GitHub."""
+    return {**asdict(runner), "labels": sorted(runner.labels), "custom_labels": sorted(runner.custom_labels)}
 
 
 def described(error: GitHubError) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, the ephemeral.github_runners authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: E402 (Ansible wants the documentation before the imports)
 
 from __future__ import annotations
 

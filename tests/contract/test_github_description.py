@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -33,8 +34,20 @@ PATHS = {
     "name": "custom",
     "username": "me",
     "installation_id": "77",
+    "hook_id": "300001",
+    "delivery_id": str(2**53 + 11),
 }
 APPS = {"my-app": {"permissions": {"metadata": "read"}, "installations": {"my-org": {"id": 77}, "me": {}}}}
+HOOK = {"name": "web", "config": {"url": "https://runners.example.com/webhook"}, "events": ["workflow_job"]}
+BODIES: dict[tuple[str, str], dict[str, object]] = {  # by method and the end of the path
+    ("POST", "/generate-jitconfig"): {"name": "new", "runner_group_id": 1, "labels": ["self-hosted"]},
+    ("POST", "/labels"): {"labels": ["fast"]},
+    ("PUT", "/labels"): {"labels": ["fast"]},
+    ("POST", "/runner-groups"): {"name": "new", "visibility": "all"},
+    ("PATCH", "/{runner_group_id}"): {"name": "other", "allows_public_repositories": True},
+    ("POST", "/hooks"): HOOK,
+    ("PATCH", "/{hook_id}"): {"active": False},
+}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.template}")
@@ -48,22 +61,27 @@ def test_every_operation_is_githubs_and_its_answer_fits(
         claims = {"iss": "70001", "iat": now, "exp": now + 300}
         rest = client(jwt.encode(claims, double.admin.app_key("my-app"), algorithm="RS256"))
     method, template = operation.method, operation.template
-    base = template.partition("/actions")[0].format(**PATHS)
-    names = dict(PATHS)
+    base = re.split("/actions|/hooks", template)[0].format(**PATHS)
+    names, group = dict(PATHS), 1
+    if "{runner_group_id}" in template:
+        made = rest("POST", f"{base}/actions/runner-groups", {"name": "selected", "visibility": "selected"})
+        group = made.json()["id"]
+        names["runner_group_id"] = str(group)
     if "{runner_id}" in template:
-        runner = rest.jit(base, "one", "self-hosted").json()["runner"]["id"]
+        runner = rest.jit(base, "one", "self-hosted", runner_group_id=group).json()["runner"]["id"]
         rest("POST", f"{base}/actions/runners/{runner}/labels", {"labels": ["Custom"]})
         names["runner_id"] = str(runner)
-    body = None
-    if template.endswith("generate-jitconfig"):
-        body = {"name": "new", "runner_group_id": 1, "labels": ["self-hosted"]}
-    elif template.endswith("/labels") and method in ("POST", "PUT"):
-        body = {"labels": ["fast"]}
+    if "{hook_id}" in template:
+        rest("POST", f"{base}/hooks", HOOK)  # with the ping that is its first delivery
+    body = next((body for (verb, end), body in BODIES.items() if verb == method and template.endswith(end)), None)
+    if method == "PUT" and "/runner-groups/" in template:
+        user = rest("GET", "/repos/my-org/app" if "{org}" in template else "/orgs/other-org").json()["id"]
+        body = {f"selected_{'repository' if '{org}' in template else 'organization'}_ids": [user]}
     answer = rest(method, template.format(**names), body)
     assert answer.ok, answer.text
-    # The same under the prefix that GitHub Enterprise Server has; a name or a runner is gone by now.
+    # The same under the prefix that GitHub Enterprise Server has; a name or a runner is gone by now, a webhook there.
     again = rest(method, "/api/v3" + template.format(**names), body)
-    assert again.ok or again.status_code in (404, 409), again.text
+    assert again.ok or again.status_code in (404, 409) or template.endswith("/hooks"), again.text
 
 
 def _exchange(method: str, path: str, status: int, body: object, sent: object = None) -> requests.Response:

@@ -243,6 +243,7 @@ def test_after_term_the_listener_alone_is_waited_for_no_longer_than_the_runtime_
     os.kill(worker, signal.SIGSTOP)
     os.kill(listener(runner), signal.SIGTERM)
     process.wait_for("^Exiting with unknown error code: 143$")
+    assert worker in runner.running(), "nobody waited for the worker"
     os.kill(worker, signal.SIGKILL)
 
 

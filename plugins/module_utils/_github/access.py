@@ -40,8 +40,7 @@ class Access:
         Raises:
             NotFound: It is not there, or the credential does not see it.
         """
-        default = next((group for group in self.groups if group.default), None)
-        return default if name is None and default else find_group(self.groups, name or "Default", self.scope)
+        return find_group(self.groups, name, self.scope)
 
     def open_to_public(self, group: Group) -> bool:
         """Whether workflows of a public repository, so of anybody, can come to run on runners of this group."""

@@ -50,6 +50,21 @@ def take_if_there(data: Any, key: str, kind: type[T]) -> T | None:
     return None if isinstance(data, dict) and data.get(key) is None else take(data, key, kind)
 
 
+def take_number(data: Any, key: str) -> float:
+    """Like `take`, for a number with or without a fraction."""
+    value = take(data, key, object)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ShapeError(f"{key!r} is {type(value).__name__}, not a number")
+    return float(value)
+
+
+def as_list(data: Any) -> list[Any]:
+    """The data, which must be a list; ShapeError if not."""
+    if not isinstance(data, list):
+        raise ShapeError(f"what should be a list is {type(data).__name__}")
+    return data
+
+
 def take_time(data: Any, key: str) -> float:
     """Like `take`, for a time: epoch seconds."""
     time = epoch(take(data, key, str))

@@ -23,7 +23,7 @@ try:
 except ImportError:
     HAS_JWT = False
 
-from .answers import parse, take, take_time
+from .answers import parse, take, take_if_there, take_time
 from .client import Client
 from .errors import Forbidden, GitHubError, NotFound, RateLimited, Unauthorized, Unprocessable
 from .scope import Scope, web_url
@@ -143,12 +143,21 @@ class AppJwt:
 
 
 @dataclass(frozen=True)
-class _Token:
-    """A token of an installation; times in epoch seconds of GitHub's clock."""
+class InstallationToken:
+    """What an App acts with where it is installed; times in epoch seconds of GitHub's clock.
+
+    Attributes:
+        installation_id: GitHub's number for the installation that it is of.
+        permissions: What it may do, in the API's words; None where GitHub does not say.
+        repositories: The full names of those that it was narrowed to; None: all of the installation's.
+    """
 
     value: Secret
     made_at: float
     expires_at: float
+    installation_id: int
+    permissions: Mapping[str, str] | None = None
+    repositories: tuple[str, ...] | None = None
 
 
 class AppAuth:
@@ -201,10 +210,10 @@ class AppAuth:
         self._given = installation_id
         self._found: int | None = None
         narrowed = {"permissions": permissions and dict(permissions), "repositories": repositories and [*repositories]}
-        self._narrowed = {key: value for key, value in narrowed.items() if value} or None
+        self._narrowed: dict[str, Any] = {key: value for key, value in narrowed.items() if value}
         self._client = Client(scope.api_url, AppJwt(issuer, private_key), sleep=sleep, **options)
         self._sleep = sleep
-        self._token: _Token | None = None
+        self._token: InstallationToken | None = None
         self._not_before = 0.0  # the next attempt to renew a token that still works, by GitHub's clock
         self._lock = threading.Lock()
 
@@ -220,7 +229,7 @@ class AppAuth:
             self._lock.acquire()
         try:
             if self._token is token or not self._token:  # if not, another thread has been here meanwhile
-                self._token = self._make_token()
+                self._token = self.make_token()
             return _bearer(self._token)
         except GitHubError as exc:
             if not (token and works and (exc.transient or isinstance(exc, RateLimited))):
@@ -245,18 +254,18 @@ class AppAuth:
     def __repr__(self) -> str:
         return f"AppAuth({self._issuer}, {self._scope}, hidden)"
 
-    def _make_token(self) -> _Token:
+    def make_token(self) -> InstallationToken:
         """A new token; the installation is looked up again if it is there no more, as after a new installation."""
         if self._given is not None:
             return self._token_of(self._given)
         if self._found is not None:
             with suppress(NotFound):
                 return self._token_of(self._found)
-        self._found = self._find()
+        self._found = self.find_installation()
         return self._token_of(self._found)
 
-    def _find(self) -> int:
-        """The id of the App's installation at the scope."""
+    def find_installation(self) -> int:
+        """The id of the App's installation at the scope, as GitHub tells it."""
         action = f"find the installation of the GitHub App {self._issuer} for {self._scope}"
         try:
             response = self._client.get(f"{self._scope.api_path}/installation", action=action)
@@ -265,11 +274,11 @@ class AppAuth:
             raise
         return parse(response, action, lambda data: take(data, "id", int))
 
-    def _token_of(self, installation: int) -> _Token:
+    def _token_of(self, installation: int) -> InstallationToken:
         action = f"make a token of the GitHub App {self._issuer} for {self._scope}"
         path = f"/app/installations/{installation}/access_tokens"
         try:
-            response = self._client.post(path, action=action, json=self._narrowed)
+            response = self._client.post(path, action=action, json=self._narrowed or None)
         except GitHubError as exc:
             exc.hint = self._hint(exc) or exc.hint
             raise
@@ -277,7 +286,14 @@ class AppAuth:
         return parse(
             response,
             action,
-            lambda data: _Token(Secret(take(data, "token", str)), made_at, take_time(data, "expires_at")),
+            lambda data: InstallationToken(
+                Secret(take(data, "token", str)),
+                made_at,
+                take_time(data, "expires_at"),
+                installation,
+                take_if_there(data, "permissions", dict),
+                _names(take_if_there(data, "repositories", list)),
+            ),
         )
 
     def _hint(self, exc: GitHubError) -> str:
@@ -303,12 +319,28 @@ class AppAuth:
                 )
             these = f", with the repository {self._scope.name} among those selected" if kind == "repo" else ""
             return f"let an owner of {owner} install the App there{these}; it is seen {where}"
-        if isinstance(exc, Unprocessable) and self._narrowed:
-            return f"give the App {_CALLED[kind]} and let an owner of {owner} accept that {where}" + (
-                f"; and let the installation have the repository {self._scope.name}" if kind == "repo" else ""
-            )
+        if isinstance(exc, Unprocessable) and exc.url.endswith("/access_tokens"):
+            return "; and ".join(self._asked_for(where))
         return ""
 
+    def _asked_for(self, where: str) -> list[str]:
+        """What has to be granted for a token that is narrowed so, each as something to do."""
+        permissions, repositories = (self._narrowed.get(key) for key in ("permissions", "repositories"))
+        done = []
+        if permissions:
+            called = "the permissions " + ", ".join(f"{name}: {level}" for name, level in permissions.items())
+            if permissions == PERMISSIONS[self._scope.kind]:
+                called = _CALLED[self._scope.kind]
+            done.append(f"give the App {called} and let an owner of {self._scope.owner} accept that {where}")
+        if repositories:
+            noun = "repository" if len(repositories) == 1 else "repositories"
+            done.append(f"let the installation have the {noun} {', '.join(repositories)}")
+        return done
 
-def _bearer(token: _Token) -> str:
+
+def _names(repositories: list[Any] | None) -> tuple[str, ...] | None:
+    return None if repositories is None else tuple(take(each, "full_name", str) for each in repositories)
+
+
+def _bearer(token: InstallationToken) -> str:
     return f"Bearer {token.value.reveal()}"

@@ -209,7 +209,7 @@ class Client:
         for _reading in range(READINGS):
             items: dict[int, dict[str, Any]] = {}
             totals = set()
-            for page in self._pages(path, {**(params or {}), "per_page": PAGE_SIZE}, action, hints):
+            for page in self.pages(path, {**(params or {}), "per_page": PAGE_SIZE}, action, hints):
                 totals.add(parse(page, action, lambda data: take(data, "total_count", int)))
                 items |= parse(
                     page, action, lambda data: {take(item, "id", int): item for item in take(data, key, list)}
@@ -223,10 +223,13 @@ class Client:
             hint="try again later",
         )
 
-    def _pages(
+    def pages(
         self, path: str, params: Mapping[str, Any], action: str, hints: Mapping[int, str] | None
     ) -> Iterator[Response]:
-        """The pages of a list, as the Link header of each leads to the next."""
+        """The pages of a list, as the Link header of each leads to the next; asked for one by one, as they are taken.
+
+        For lists that do not tell how many items there are; `paginate` sees to it that a list is complete.
+        """
         seen = set()
         query: Mapping[str, Any] | None = params
         while path not in seen:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .app import HAS_JWT, ISSUER, PERMISSIONS, AppAuth, load_key, tidy_pem
@@ -51,38 +51,74 @@ def credential_problems(credential: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def auth_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Auth:
+def auth_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Auth:
     """The credential, ready to be sent: for this scope, and with no more rights than its runners need.
 
     Args:
         credential: Its form; see the module's text.
         scope: Where the runners are. A token is good for any scope its owner may manage, an App for this one.
+        permissions: What an App's tokens may do instead, in the API's words.
         options: As for `Client`: how an App reaches GitHub.
 
     Raises:
         ValueError: The form is wrong, or an App for an enterprise; one problem a line, none shows a secret.
         ImportError: A Python library that an App needs is not there.
     """
-    if problems := credential_problems(credential):
-        raise ValueError("\n".join(problems))
-    given = _given(credential)
+    given = _checked(credential)
     if "token" in given:
         return TokenAuth(_text(given["token"]))
+    return app_for(credential, scope, permissions=permissions, **options)
+
+
+def app_for(
+    credential: Mapping[str, Any],
+    scope: Scope,
+    *,
+    permissions: Mapping[str, str] | None = None,
+    repositories: Iterable[str] | None = None,
+    **options: Any,
+) -> AppAuth:
+    """The App that a credential is.
+
+    Args:
+        permissions: What its tokens may do, in the API's words; None: what the runners of the scope need.
+        repositories: The names of those that its tokens are good for; None: a repository's own, for another scope all.
+        credential, scope, options: As for `auth_for`.
+
+    Raises:
+        ValueError, ImportError: As `auth_for`; and it is a token.
+    """
+    given = _checked(credential)
+    if "token" in given:
+        raise ValueError(
+            "token = (hidden): only a GitHub App makes tokens. Do: give client_id (or app_id), private_key"
+        )
     installation = given.get("installation_id")
     return AppAuth(
         str(given.get("client_id", given.get("app_id"))),
         _text(given["private_key"]),
         scope,
         installation_id=None if installation is None else int(installation),
-        permissions=PERMISSIONS.get(scope.kind),
-        repositories=[scope.name] if scope.kind == "repo" else None,
+        permissions=permissions or PERMISSIONS.get(scope.kind),
+        repositories=repositories or ([scope.name] if scope.kind == "repo" else None),
         **options,
     )
 
 
-def client_for(credential: Mapping[str, Any], scope: Scope, **options: Any) -> Client:
-    """A client for this scope with this credential; `options` as for `Client`. Raises what `auth_for` and it raise."""
-    return Client(scope.api_url, auth_for(credential, scope, **options), **options)
+def client_for(
+    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
+) -> Client:
+    """A client for this scope with this credential; see `auth_for`, and `Client` for `options`; raises what they do."""
+    return Client(scope.api_url, auth_for(credential, scope, permissions=permissions, **options), **options)
+
+
+def _checked(credential: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it is given; ValueError if it is no credential."""
+    if problems := credential_problems(credential):
+        raise ValueError("\n".join(problems))
+    return _given(credential)
 
 
 def _given(credential: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,20 @@ def distinct_labels(labels: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
+def next_custom_labels(wanted: Iterable[str], labels: Iterable[str], custom: Iterable[str], append: bool) -> list[str]:
+    """The custom labels that a runner is to have.
+
+    Args:
+        wanted: Labels that it is to have, custom or not.
+        labels: All that it has now. Those that are not `custom` stay whatever is done, so they are not made again.
+        custom: The custom ones among them.
+        append: Leave it those that are not wanted.
+    """
+    custom = [*custom]
+    fixed = {label.lower() for label in labels} - {label.lower() for label in custom}
+    return distinct_labels([*(custom if append else []), *(label for label in wanted if label.lower() not in fixed)])
+
+
 def label_problems(labels: Iterable[str]) -> list[str]:
     """All that GitHub would refuse, each ``labels = value: why. Do: remedy``."""
     labels = [*labels]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins  # `list` is a method here
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from .answers import Response, parse, take, take_if_there, take_time
@@ -41,6 +41,7 @@ class Runner:
         ephemeral: Gone after one job; None where GitHub does not say (older GHES).
         version: Of the runner program; None until it has connected.
         group_id: Of its runner group; None where GitHub does not say.
+        custom_labels: Those of the labels that can be taken away again.
     """
 
     id: int
@@ -52,21 +53,30 @@ class Runner:
     ephemeral: bool | None = None
     version: str | None = None
     group_id: int | None = None
+    custom_labels: tuple[str, ...] = ()
 
     @classmethod
     def from_api(cls, data: Any) -> Runner:
         """The runner that GitHub's JSON describes; ShapeError if it describes none."""
+        labels, custom = _labels(data)
         return cls(
             id=take(data, "id", int),
             name=take(data, "name", str),
             os=take(data, "os", str),
             status=take(data, "status", str),
             busy=take(data, "busy", bool),
-            labels=tuple(take(each, "name", str) for each in take(data, "labels", list)),
+            labels=labels,
             ephemeral=take_if_there(data, "ephemeral", bool),
             version=take_if_there(data, "version", str),
             group_id=take_if_there(data, "runner_group_id", int),
+            custom_labels=custom,
         )
+
+
+def _labels(data: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of all labels in GitHub's JSON, and of the custom ones; GitHub need not say which they are."""
+    found = [(take(each, "name", str), take_if_there(each, "type", str)) for each in take(data, "labels", list)]
+    return tuple(name for name, _kind in found), tuple(name for name, kind in found if kind == "custom")
 
 
 @dataclass(frozen=True)
@@ -127,18 +137,18 @@ def hints_for(scope: Scope) -> dict[int, str]:
     return {403: credential, 404: f"see whether {scope.url} is there; if it is, {credential}"}
 
 
-def find_group(groups: Iterable[Group], name: str, scope: Scope) -> Group:
-    """The one of the scope's groups that has this name, in upper or lower case.
+def find_group(groups: Iterable[Group], name: str | None, scope: Scope) -> Group:
+    """The one of the scope's groups that has this name, in upper or lower case; None: the default one.
 
     Raises:
         NotFound: There is no such group; the message lists those that are there.
     """
     groups = [*groups]
     for group in groups:
-        if group.name.casefold() == name.casefold():
+        if group.default if name is None else group.name.casefold() == name.casefold():
             return group
     raise NotFound(
-        f"find the runner group {name!r} in {scope}",
+        f"find the runner group {name or 'Default'!r} in {scope}",
         message="there are only " + ", ".join(repr(group.name) for group in groups),
         hint="name one of these, or make the group at GitHub, and let the credential see it",
     )
@@ -229,6 +239,14 @@ class Runners:
             return "busy"
         return "gone"
 
+    def set_labels(self, runner: Runner, labels: Iterable[str]) -> Runner:
+        """Give a runner these custom labels and no others; those that are not custom stay. The runner as it is then."""
+        return self._change_labels("PUT", runner, labels)
+
+    def add_labels(self, runner: Runner, labels: Iterable[str]) -> Runner:
+        """Give a runner custom labels, 1 to 100, beside those that it has. The runner as it is then."""
+        return self._change_labels("POST", runner, labels)
+
     def probe(self) -> None:
         """See that the scope's runners can be seen; a GitHubError if not. One small question."""
         self._see_scope(f"see the runners of {self._scope}")
@@ -257,6 +275,19 @@ class Runners:
         if self._scope.kind == "repo":
             return 1
         return find_group(self.groups(), name, self._scope).id
+
+    def _change_labels(self, method: str, runner: Runner, labels: Iterable[str]) -> Runner:
+        action = f"change the labels of the runner {runner.name} in {self._scope}"
+        gone = f"see whether the runner is still there, one that is ephemeral goes with its job; {self._hints[404]}"
+        response = self._client.request(
+            method,
+            f"{self._path}/{runner.id}/labels",
+            action=action,
+            json={"labels": [*labels]},
+            hints={**self._hints, 404: gone},
+        )
+        found, custom = parse(response, action, _labels)
+        return replace(runner, labels=found, custom_labels=custom)
 
     def _list(self, action: str, **params: str) -> builtins.list[Runner]:
         return self._read(self._path, "runners", action, Runner.from_api, params)

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import base64
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -51,8 +53,8 @@ class Holder(Protocol):
     def sso(self) -> frozenset[str]:
         """Organizations (lower case) for whose single sign-on it is not authorized."""
 
-    def permission(self, scope: str) -> str | None:
-        """``write``, ``read``, ``none``, or None where the scope is not even seen."""
+    def permission(self, scope: str, about: str = "runners") -> str | None:
+        """``write``, ``read``, ``none``, or None where the scope is not even seen; ``about``: a key of NEEDED."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +75,15 @@ class Credential:
     permissions: dict[str, str] | None = None
     sso: frozenset[str] = frozenset()
 
-    def permission(self, scope: str) -> str | None:
-        """``write``, ``read``, ``none``, or None where the scope is not even seen.
+    def permission(self, scope: str, about: str = "runners") -> str | None:
+        """``write``, ``read``, ``none``, or None where the scope is not even seen; ``about``: a key of NEEDED.
 
         ``owner/*`` stands for every repository of the owner.
         """
         scope = scope.lower()
         owner = scope.partition("/")[0]
         role = self.scopes.get(scope, self.scopes.get(f"{owner}/*") if scope.count("/") == 1 else None)
-        classic, fine = needed_permission(scope)
+        classic, fine = needed_permission(scope, about)
         if role is not None and self.oauth_scopes is not None and classic not in _with_implied(self.oauth_scopes):
             return "none" if "/" not in scope else None  # private repositories and enterprises are hidden then
         if role is not None and self.permissions is not None:
@@ -91,7 +93,11 @@ class Credential:
 
 def _with_implied(scopes: tuple[str, ...]) -> set[str]:
     """OAuth scopes with those that they include (docs: scopes for OAuth apps)."""
-    implied = {"admin:enterprise": "manage_runners:enterprise", "admin:org": "manage_runners:org"}
+    implied = {
+        "admin:enterprise": "manage_runners:enterprise",
+        "admin:org": "manage_runners:org",
+        "repo": "admin:repo_hook",
+    }
     return {*scopes, *(implied[one] for one in scopes if one in implied)}
 
 
@@ -150,8 +156,14 @@ def parse_credentials(body: Any) -> dict[str, Credential]:
 
 
 def bearer(header: str | None) -> str | None:
-    """The secret in an Authorization header; None where it holds none in a way that GitHub takes."""
+    """The secret in an Authorization header; None where it holds none in a way that GitHub takes.
+
+    As a password, beside whatever user's name, GitHub takes a token too.
+    """
     scheme, _blank, secret = (header or "").partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(secret, validate=True).decode().partition(":")[2]
     return secret.strip() if scheme.lower() in ("bearer", "token") else None
 
 
@@ -174,13 +186,24 @@ def authenticate(
     return holder
 
 
-def needed_permission(scope: str) -> tuple[str, str]:
-    """What runners of this scope need: the scope of a classic token, and the permission of the others."""
-    if scope.startswith("enterprises/"):
-        return "manage_runners:enterprise", ""
-    if "/" in scope:
-        return "repo", "administration"
-    return "admin:org", "organization_self_hosted_runners"
+# By what an operation is about and the kind of scope: the scope of a classic token, and the permission of the others.
+NEEDED = {
+    "runners": {
+        "enterprise": ("manage_runners:enterprise", ""),
+        "repo": ("repo", "administration"),
+        "org": ("admin:org", "organization_self_hosted_runners"),
+    },
+    "hooks": {
+        "repo": ("admin:repo_hook", "repository_hooks"),
+        "org": ("admin:org_hook", "organization_hooks"),
+    },
+}
+
+
+def needed_permission(scope: str, about: str = "runners") -> tuple[str, str]:
+    """What it takes there: the scope of a classic token, and the permission of the others."""
+    kind = "enterprise" if scope.startswith("enterprises/") else "repo" if "/" in scope else "org"
+    return NEEDED[about][kind]
 
 
 def check_sso(credential: Holder | None, scope: str) -> None:
@@ -197,15 +220,15 @@ def check_sso(credential: Holder | None, scope: str) -> None:
     )
 
 
-def authorize(credential: Holder | None, scope: str, write: bool, public: bool = False) -> None:
-    """Raise Refused unless the credential may read (or write) the runners of this scope.
+def authorize(credential: Holder | None, scope: str, write: bool, public: bool = False, about: str = "runners") -> None:
+    """Raise Refused unless the credential may read (or write) what an operation on this scope is about.
 
     401 without a credential, 404 where the credential does not see the scope, 403 where it sees it and may not.
     """
     if credential is None:
         raise Refused(401, "Requires authentication")
     check_sso(credential, scope)
-    permission = credential.permission(scope)
+    permission = credential.permission(scope, about)
     if permission is None and not public:
         raise Refused(404, "Not Found")
     allowed = permission == "write" or (permission == "read" and not write)
@@ -220,7 +243,7 @@ def authorize(credential: Holder | None, scope: str, write: bool, public: bool =
     raise Refused(403, messages[credential.kind])
 
 
-def credential_headers(credential: Holder, scope: str | None, write: bool) -> dict[str, str]:
+def credential_headers(credential: Holder, scope: str | None, write: bool, about: str = "runners") -> dict[str, str]:
     """What GitHub tells on every answer about the credential in use."""
     headers = {}
     if credential.expires_at is not None:
@@ -229,9 +252,11 @@ def credential_headers(credential: Holder, scope: str | None, write: bool) -> di
         )
     if credential.kind == "classic":
         headers["X-OAuth-Scopes"] = ", ".join(sorted(_oauth_scopes(credential)))
-        headers["X-Accepted-OAuth-Scopes"] = needed_permission(scope)[0] if scope else ""
-    elif scope and needed_permission(scope)[1]:
-        headers["X-Accepted-GitHub-Permissions"] = f"{needed_permission(scope)[1]}={'write' if write else 'read'}"
+        headers["X-Accepted-OAuth-Scopes"] = needed_permission(scope, about)[0] if scope else ""
+    elif scope and needed_permission(scope, about)[1]:
+        headers["X-Accepted-GitHub-Permissions"] = (
+            f"{needed_permission(scope, about)[1]}={'write' if write else 'read'}"
+        )
     return headers
 
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from aiohttp import web
 
-from .access import Credential, parse_credentials
-from .api import APPS, CREDENTIALS
+from .access import Credential, Refused, parse_credentials
+from .api import CREDENTIALS
+from .call import APPS
+from .hooks import HOOKS
 from .runnerlink import Bell
 from .settings import iso
 from .state import GitHub, Job, Runner
@@ -305,6 +307,7 @@ async def put_scopes(request: web.Request) -> web.Response:
         if not isinstance(fields, dict):
             raise ValueError(f"scope {name}: write an object.")
         request.app[GITHUB].add_scope(name, **fields)
+    request.app[HOOKS].settle()
     return web.Response(status=204)
 
 
@@ -325,6 +328,16 @@ async def remove_runner(request: web.Request) -> web.Response:
         raise Unknown(f"There is no runner {text}.")
     github.remove(runner, "removed by GitHub", told=request.query.get("silent") != "1")
     return web.Response(status=204)
+
+
+async def add_deliveries(request: web.Request) -> web.Response:
+    """POST deliveries of a webhook; see hooks.DELIVERY_FIELDS."""
+    hooks, text = request.app[HOOKS], request.match_info["id"]
+    try:
+        hook = hooks.by_id(None, int(text) if text.isdigit() else 0)
+    except Refused:
+        raise Unknown(f"There is no webhook {text}.") from None
+    return answer({"ids": hooks.deliver(hook, **await _object(request))}, 201)
 
 
 @web.middleware
@@ -363,5 +376,6 @@ def routes() -> list[web.RouteDef]:
         ("PUT", "/_admin/scopes", put_scopes),
         ("PATCH", "/_admin/settings", patch_settings),
         ("DELETE", "/_admin/runners/{id}", remove_runner),
+        ("POST", "/_admin/hooks/{id}/deliveries", add_deliveries),
     ]
     return [web.route(method, path, handler) for method, path, handler in handlers]

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import hashlib
-import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from . import views
+from . import groups, hooks, views
 from .access import Credential, Holder, Limiter, Refused, authenticate, authorize, check_sso, credential_headers
-from .apps import App, Apps, Installation
+from .apps import App, Installation
+from .call import APPS, Call, Operation, invalid, known, number, page
 from .jit import KEYS
 from .settings import deprecation, latest_version
-from .state import REGISTER, REMOVE, GitHub, Runner, RunnerToken, Scope
+from .state import REGISTER, REMOVE, Runner, RunnerToken, Scope
 from .wire import FACTS, GITHUB, REMOTE, answer
 
 PREFIXES = ("", "/api/v3")  # api.github.com, and where GitHub Enterprise Server has it
@@ -38,111 +37,19 @@ FULL_ONLY = ("subscribers_count", "network_count")  # of a repository, where it 
 
 
 CREDENTIALS: web.AppKey[dict[str, Credential]] = web.AppKey("credentials", dict)
-APPS: web.AppKey[Apps] = web.AppKey("apps", Apps)
 LIMITER: web.AppKey[Limiter] = web.AppKey("limiter", Limiter)
 PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
 
 
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """One authorized request."""
-
-    request: web.Request
-    github: GitHub
-    api: str  # base URL of the API as the client sees it
-    asking: App | None = None  # the App whose JWT came with it
-    token: RunnerToken | None = None  # what config.sh sent
-
-    @property
-    def app(self) -> App:
-        """The App that asks. Raises Refused 401 if none does."""
-        if self.asking is None:
-            raise Refused(401, "A JSON web token could not be decoded")
-        return self.asking
-
-    @property
-    def apps(self) -> Apps:
-        """All Apps."""
-        return self.request.app[APPS]
-
-    @property
-    def scope(self) -> Scope:
-        """The scope in the path. Raises Refused 404."""
-        match = self.request.match_info
-        if "repo" in match:
-            return self.github.scope(f"{match['owner']}/{match['repo']}")
-        if "enterprise" in match:
-            return self.github.scope(f"enterprises/{match['enterprise']}")
-        if "username" in match:
-            account = self.github.scope(match["username"])
-            if account.kind not in ("user", "org"):
-                raise Refused(404, "Not Found")
-            return account
-        scope = self.github.scope(match["org"])
-        if scope.kind != "org":
-            raise Refused(404, "Not Found")
-        return scope
-
-    @property
-    def runner(self) -> Runner:
-        """The runner in the path. Raises Refused 404."""
-        return self.github.runner(self.scope, _number(self.request.match_info["runner_id"]))
-
-    async def body(self) -> dict[str, Any]:
-        """The JSON object sent; empty without a body. Raises Refused 400."""
-        text = await self.request.text()
-        try:
-            body = json.loads(text or "{}")
-        except ValueError:
-            raise Refused(400, "Problems parsing JSON") from None
-        if not isinstance(body, dict):
-            raise Refused(400, "Body should be a JSON object")
-        return body
-
-
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise Refused(404, "Not Found")
-    return int(text)
-
-
-def _invalid(why: str) -> Refused:
-    return Refused(422, f"Invalid request.\n\n{why}")
-
-
-def _known(body: dict[str, Any], required: Sequence[str], optional: Sequence[str] = ()) -> None:
-    for key in required:
-        if key not in body:
-            raise _invalid(f"Invalid input: object is missing required key: {key}.")
-    for key in body:
-        if key not in (*required, *optional):
-            raise _invalid(f'"{key}" is not a permitted key.')
-
-
 def _labels(value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
-        raise _invalid(f"For 'properties/labels', {value!r} is not an array of strings.")
+        raise invalid(f"For 'properties/labels', {value!r} is not an array of strings.")
     if not 1 <= len(value) <= 100:
-        raise _invalid(f"For 'properties/labels', {len(value)} is not between 1 and 100 items.")
+        raise invalid(f"For 'properties/labels', {len(value)} is not between 1 and 100 items.")
     for label in value:
         if len(label) > LABEL_LENGTH:
-            raise _invalid(f"The label {label[:20]}... is longer than {LABEL_LENGTH} characters.")
+            raise invalid(f"The label {label[:20]}... is longer than {LABEL_LENGTH} characters.")
     return value
-
-
-def _page(call: Call, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, str]]:
-    """The page asked for, and its Link header. Numbers that are none count as the default, as at GitHub."""
-    query = call.request.query
-    asked = {name: int(query[name]) if query.get(name, "").isdigit() else 0 for name in ("per_page", "page")}
-    size, page = min(asked["per_page"] or 30, 100), asked["page"] or 1
-    last = max(1, -(-len(items) // size))
-    targets = {}
-    if page > 1:
-        targets["prev"], targets["first"] = min(page - 1, last), 1
-    if page < last:
-        targets["next"], targets["last"] = page + 1, last
-    links = [f'<{call.request.url.update_query(page=str(number))}>; rel="{rel}"' for rel, number in targets.items()]
-    return items[(page - 1) * size : page * size], {"Link": ", ".join(links)} if links else {}
 
 
 def _base(call: Call) -> str:
@@ -153,7 +60,7 @@ def _base(call: Call) -> str:
 async def list_runners(call: Call) -> web.Response:
     """GET runners."""
     found = call.github.listed(call.scope, call.request.query.get("name"))
-    shown, link = _page(call, found)
+    shown, link = page(call, found)
     return answer({"total_count": len(found), "runners": [views.runner(call.github, one) for one in shown]}, 200, link)
 
 
@@ -164,21 +71,21 @@ async def get_runner(call: Call) -> web.Response:
 
 async def delete_runner(call: Call) -> web.Response:
     """DELETE a runner: 422 while it has a job."""
-    call.github.delete_runner(call.scope, _number(call.request.match_info["runner_id"]))
+    call.github.delete_runner(call.scope, number(call.request.match_info["runner_id"]))
     return web.Response(status=204)
 
 
 async def generate_jitconfig(call: Call) -> web.Response:
     """POST generate-jitconfig: register an ephemeral runner."""
     scope, body = call.scope, await call.body()
-    _known(body, ("name", "runner_group_id", "labels"), ("work_folder",))
+    known(body, ("name", "runner_group_id", "labels"), ("work_folder",))
     name, group, work = body["name"], body["runner_group_id"], body.get("work_folder", "_work")
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_LENGTH:
-        raise _invalid(f"For 'properties/name', {name!r} is not a string of 1 to {NAME_LENGTH} characters.")
+        raise invalid(f"For 'properties/name', {name!r} is not a string of 1 to {NAME_LENGTH} characters.")
     if not isinstance(group, int) or isinstance(group, bool):
-        raise _invalid(f"For 'properties/runner_group_id', {group!r} is not an integer.")
+        raise invalid(f"For 'properties/runner_group_id', {group!r} is not an integer.")
     if not isinstance(work, str) or not work:
-        raise _invalid(f"For 'properties/work_folder', {work!r} is not a string.")
+        raise invalid(f"For 'properties/work_folder', {work!r} is not a string.")
     labels = _labels(body["labels"])
     call.github.check_group(scope, group)
     call.request.app[LIMITER].register(scope.key, call.github.clock.now())
@@ -210,7 +117,7 @@ def _scope_of_url(call: Call, url: object) -> Scope:
 async def runner_registration(call: Call) -> web.Response:
     """POST runner-registration: the first word of config.sh, whatever it is about to do."""
     body = await call.body()
-    _known(body, ("url", "runner_event"))
+    known(body, ("url", "runner_event"))
     _scope_of_url(call, body["url"])
     wanted = {"register": REGISTER, "remove": REMOVE}.get(body["runner_event"])
     if call.token is None or call.token.kind != wanted:
@@ -224,17 +131,17 @@ async def register_runner(call: Call) -> web.Response:
     """POST register: what config.sh registers with."""
     body = await call.body()
     required = ("url", "group_id", "name", "version", "updates_disabled", "ephemeral", "labels", "public_key")
-    _known(body, required, ("runner_id", "replace"))
+    known(body, required, ("runner_id", "replace"))
     scope, labels = _scope_of_url(call, body["url"]), body["labels"]
     if not isinstance(body["name"], str) or not 1 <= len(body["name"]) <= NAME_LENGTH:
-        raise _invalid(f"For 'properties/name', {body['name']!r} is not a string of 1 to {NAME_LENGTH} characters.")
+        raise invalid(f"For 'properties/name', {body['name']!r} is not a string of 1 to {NAME_LENGTH} characters.")
     for name, kind in (("group_id", int), ("version", str), ("updates_disabled", bool), ("ephemeral", bool)):
         if not isinstance(body[name], kind):
-            raise _invalid(f"For 'properties/{name}', {body[name]!r} is not a {kind.__name__}.")
+            raise invalid(f"For 'properties/{name}', {body[name]!r} is not a {kind.__name__}.")
     if not isinstance(labels, list) or not all(
         isinstance(label, dict) and label.get("type") in LABEL_KINDS for label in labels
     ):
-        raise _invalid("For 'properties/labels': not an array of names with their types.")
+        raise invalid("For 'properties/labels': not an array of names with their types.")
     _labels([label.get("name") for label in labels])
     key = _public_key(str(body["public_key"]))
     call.request.app[LIMITER].register(scope.key, call.github.clock.now())
@@ -265,7 +172,7 @@ def _public_key(text: str) -> rsa.RSAPublicKey:
         e, n = (int.from_bytes(base64.b64decode(one[1], validate=True), "big") for one in found if one)
         return rsa.RSAPublicNumbers(e, n).public_key()
     except ValueError:
-        raise _invalid("For 'properties/public_key': not an RSA key.") from None
+        raise invalid("For 'properties/public_key': not an RSA key.") from None
 
 
 async def list_groups_of_repository(call: Call) -> web.Response:
@@ -300,7 +207,7 @@ async def get_labels(call: Call) -> web.Response:
 async def add_labels(call: Call) -> web.Response:
     """POST custom labels."""
     runner, body = call.runner, await call.body()
-    _known(body, ("labels",))
+    known(body, ("labels",))
     call.github.set_labels(runner, _labels(body["labels"]), keep=True)
     return _labels_of(runner)
 
@@ -308,7 +215,7 @@ async def add_labels(call: Call) -> web.Response:
 async def set_labels(call: Call) -> web.Response:
     """PUT custom labels; an empty list is allowed here."""
     runner, body = call.runner, await call.body()
-    _known(body, ("labels",))
+    known(body, ("labels",))
     call.github.set_labels(runner, _labels(body["labels"]) if body["labels"] != [] else [], keep=False)
     return _labels_of(runner)
 
@@ -325,28 +232,6 @@ async def delete_label(call: Call) -> web.Response:
     runner = call.runner
     call.github.remove_label(runner, call.request.match_info["name"])
     return _labels_of(runner)
-
-
-async def list_groups(call: Call) -> web.Response:
-    """GET runner groups."""
-    found = call.github.groups_for(call.scope, call.request.query.get("visible_to_repository"))
-    shown, link = _page(call, found)
-    groups = [views.group(call.api, call.scope, group) for group in shown]
-    return answer({"total_count": len(found), "runner_groups": groups}, 200, link)
-
-
-async def get_group(call: Call) -> web.Response:
-    """GET one runner group."""
-    group = call.github.group(call.scope, _number(call.request.match_info["runner_group_id"]))
-    return answer(views.group(call.api, call.scope, group))
-
-
-async def list_group_runners(call: Call) -> web.Response:
-    """GET the runners of a group."""
-    group = call.github.group(call.scope, _number(call.request.match_info["runner_group_id"]))
-    found = [runner for runner in call.github.listed(call.scope) if runner.group_id == group.id]
-    shown, link = _page(call, found)
-    return answer({"total_count": len(found), "runners": [views.runner(call.github, one) for one in shown]}, 200, link)
 
 
 async def get_repository(call: Call) -> web.Response:
@@ -375,13 +260,13 @@ def _installation_view(call: Call, one: Installation) -> dict[str, Any]:
 
 async def list_installations(call: Call) -> web.Response:
     """GET where the App is installed."""
-    shown, link = _page(call, list(call.app.installations.values()))
+    shown, link = page(call, list(call.app.installations.values()))
     return answer([_installation_view(call, one) for one in shown], 200, link)
 
 
 async def get_installation(call: Call) -> web.Response:
     """GET one installation of the App."""
-    return answer(_installation_view(call, call.app.by_id(_number(call.request.match_info["installation_id"]))))
+    return answer(_installation_view(call, call.app.by_id(number(call.request.match_info["installation_id"]))))
 
 
 async def find_installation(call: Call) -> web.Response:
@@ -394,7 +279,7 @@ async def find_installation(call: Call) -> web.Response:
 
 async def access_token(call: Call) -> web.Response:
     """POST access_tokens: a token of an installation."""
-    installation = call.app.by_id(_number(call.request.match_info["installation_id"]))
+    installation = call.app.by_id(number(call.request.match_info["installation_id"]))
     secret, token, narrowed = call.apps.issue(call.app, installation, await call.body())
     account = call.github.scope(installation.account)
     # Here a repository has less fields than where it is asked for.
@@ -419,28 +304,11 @@ async def nothing(call: Call) -> web.Response:
     raise Refused(404, f"Not Found: {call.request.method} {call.request.path}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """One method on one path of GitHub's description."""
-
-    method: str
-    template: str
-    handler: Callable[[Call], Awaitable[web.Response]]
-    needs: str = "admin"  # admin: rights on runners; sight: to see the scope; app: a JWT; token: config.sh's; nothing
-    resource: str = "core"  # the rate limit's bucket
-    tokens: tuple[str, ...] = ()  # kinds of runners' tokens that it takes too, from config.sh
-
-    @property
-    def write(self) -> bool:
-        """Whether it changes something."""
-        return self.method != "GET"
-
-
 def _operations() -> list[Operation]:
     registration = "actions_runner_registration"
     found = []
     for scope in SCOPES:
-        runners, groups = f"{scope}/actions/runners", f"{scope}/actions/runner-groups"
+        runners = f"{scope}/actions/runners"
         found += [
             Operation("GET", runners, list_runners, tokens=(REGISTER,)),
             # Before {runner_id}: the first route that fits is taken.
@@ -457,14 +325,10 @@ def _operations() -> list[Operation]:
             Operation("DELETE", f"{runners}/{{runner_id}}/labels", delete_labels),
             Operation("DELETE", f"{runners}/{{runner_id}}/labels/{{name}}", delete_label),
         ]
-        if not scope.startswith("/repos"):
-            found += [
-                Operation("GET", groups, list_groups, tokens=(REGISTER,)),
-                Operation("GET", f"{groups}/{{runner_group_id}}", get_group),
-                Operation("GET", f"{groups}/{{runner_group_id}}/runners", list_group_runners),
-            ]
     return [
         *found,
+        *groups.OPERATIONS,
+        *hooks.OPERATIONS,
         Operation("GET", "/repos/{owner}/{repo}", get_repository, needs="sight"),
         Operation("GET", "/orgs/{org}", get_organization, needs="sight"),
         Operation("GET", "/users/{username}", get_user, needs="sight"),
@@ -508,7 +372,7 @@ def _permit(operation: Operation, call: Call, credential: Holder | None) -> None
     scope = call.scope
     public = scope.kind != "repo" or scope.visibility == "public"
     if operation.needs == "admin":
-        authorize(credential, scope.key, operation.write, public=scope.kind == "repo" and public)
+        authorize(credential, scope.key, operation.write, public=scope.kind == "repo" and public, about=operation.about)
         if operation.write and scope.archived:
             raise Refused(403, "Repository was archived so is read-only.")
         return
@@ -569,7 +433,7 @@ def serve(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamR
         finally:
             said.update(limiter.headers(who, operation.resource, now))
             if credential is not None:
-                said.update(credential_headers(credential, _scope_name(request), operation.write))
+                said.update(credential_headers(credential, _scope_name(request), operation.write, operation.about))
 
     return handle
 

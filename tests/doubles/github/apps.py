@@ -74,15 +74,15 @@ class Token:
     oauth_scopes: tuple[str, ...] | None = None
     sso: frozenset[str] = frozenset()  # Apps need no single sign-on
 
-    def permission(self, scope: str) -> str | None:
-        """``write``, ``read``, ``none``, or None where the scope is not even seen."""
+    def permission(self, scope: str, about: str = "runners") -> str | None:
+        """``write``, ``read``, ``none``, or None where the scope is not even seen; ``about``: as in access.NEEDED."""
         scope = scope.lower()
         if scope.startswith("enterprises/") or scope.partition("/")[0] != self.installation.account:
             return None
         selections = (self.repositories, self.installation.repositories)
         if "/" in scope and any(selected is not None and scope not in selected for selected in selections):
             return None
-        name = needed_permission(scope)[1]
+        name = needed_permission(scope, about)[1]
         had = [permissions.get(name, "none") for permissions in (self.permissions, self.installation.permissions)]
         return min(had, key=("none", *LEVELS).index).replace("admin", "write")
 

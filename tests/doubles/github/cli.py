@@ -145,6 +145,10 @@ class Admin:
         """GitHub removes a runner; ``silent``: its listener does not learn of it."""
         self.call("DELETE", f"/_admin/runners/{number}{'?silent=1' if silent else ''}")
 
+    def deliver(self, hook: int, **fields: Any) -> list[int]:
+        """Note deliveries of a webhook; their ids. Fields: event, action, status, status_code, payload, guid, count."""
+        return list(self.call("POST", f"/_admin/hooks/{hook}/deliveries", fields)["ids"])
+
 
 def table(rows: list[list[str]]) -> str:
     """Rows (the first one the heads) as aligned text."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import admin, api, runnerlink, wire
+from . import admin, api, call, hooks, runnerlink, wire
 from .access import Credential, Limiter
 from .apps import Apps
 from .cli import Admin
@@ -64,8 +64,9 @@ async def serving(options: Options) -> AsyncIterator[Double]:
         github.add_scope(name, **fields)
     credentials: dict[str, Credential] = {}
     admin.set_credentials(github, credentials, options.credentials)
-    apps = Apps(github)
+    apps, webhooks = Apps(github), hooks.Hooks(github)
     apps.replace(options.apps)
+    webhooks.settle()
     work, changes, journal = runnerlink.Bell(), runnerlink.Bell(), wire.Journal()
     github.on_work, github.on_change = work.ring, changes.ring
 
@@ -73,7 +74,8 @@ async def serving(options: Options) -> AsyncIterator[Double]:
     front.on_response_prepare.append(wire.headers)
     back = web.Application(middlewares=[admin.errors], client_max_size=16 * 2**20)
     for app in (front, back):
-        app[wire.GITHUB], app[wire.JOURNAL], app[api.CREDENTIALS], app[api.APPS] = github, journal, credentials, apps
+        app[wire.GITHUB], app[wire.JOURNAL], app[api.CREDENTIALS], app[call.APPS] = github, journal, credentials, apps
+        app[hooks.HOOKS] = webhooks
     front[api.LIMITER], front[api.PUBLIC_URL] = Limiter(settings), options.public_url.rstrip("/")
     front[runnerlink.WORK], back[admin.CHANGES] = work, changes
     front.add_routes([*runnerlink.routes(), *api.routes()])

@@ -25,7 +25,16 @@ from .faults import Faults
 from .settings import Clock, Settings, deprecation, latest_version, moment, version_key
 
 HOSTED_GROUP = 2  # GitHub-hosted runners: nobody may register in it
-SCOPE_FIELDS = ("type", "visibility", "archived", "organizations", "groups")
+SCOPE_FIELDS = ("type", "visibility", "archived", "organizations", "groups", "webhooks")
+GROUP_FIELDS = (
+    "name",
+    "visibility",
+    "repositories",
+    "organizations",
+    "allows_public_repositories",
+    "workflow_restrictions_read_only",
+    "inherited",
+)
 REGISTER, REMOVE = "registration-token", "remove-token"
 RESULTS = ("Succeeded", "Failed", "Canceled")
 
@@ -39,12 +48,18 @@ class Group:
     visibility: str = "all"  # all, selected or private
     repositories: tuple[str, ...] = ()  # lower case, for visibility "selected"
     allows_public_repositories: bool = False
+    organizations: tuple[str, ...] = ()  # lower case, for visibility "selected" of an enterprise's
+    restricted_to_workflows: bool = False  # kept and told; jobs here are of no workflow
+    selected_workflows: tuple[str, ...] = ()
+    workflow_restrictions_read_only: bool = False
+    inherited: bool = False  # the enterprise's, as an organization sees it
 
     def admits(self, repository: Scope) -> bool:
         """Whether jobs of this repository may run on the group's runners."""
         if repository.visibility == "public" and not self.allows_public_repositories:
             return False
-        return self.visibility != "selected" or repository.key in self.repositories
+        chosen = repository.key in self.repositories or repository.owner in self.organizations
+        return self.visibility != "selected" or chosen
 
 
 @dataclasses.dataclass(eq=False)
@@ -58,6 +73,7 @@ class Scope:
     archived: bool = False  # of a repository: nothing in it can be changed
     organizations: tuple[str, ...] | None = None  # of an enterprise, lower case; None = all there are
     groups: dict[int, Group] = dataclasses.field(default_factory=dict)
+    webhooks: list[str] = dataclasses.field(default_factory=list)  # URLs of those to make; see hooks.py
 
     @property
     def key(self) -> str:
@@ -191,8 +207,8 @@ class GitHub:
         """The scope of this name, made if it is new: ``my-org``, ``owner/repo`` (with its owner), ``enterprises/acme``.
 
         Fields: ``type`` (``Organization`` or ``User``, for an owner), ``visibility`` and ``archived`` (of a
-        repository), ``organizations`` (of an enterprise), ``groups``: a list of ``{name, visibility, repositories,
-        allows_public_repositories}``, added to Default (1) and the GitHub-hosted one (2). Raises ValueError.
+        repository), ``organizations`` (of an enterprise), ``groups``: a list of mappings of GROUP_FIELDS, added to
+        Default (1) and the GitHub-hosted one (2), ``webhooks``: URLs, added. Raises ValueError.
         """
         known = self.scopes.get(name.lower())
         unknown = set(fields) - set(SCOPE_FIELDS)
@@ -229,21 +245,18 @@ class GitHub:
             known.archived = fields["archived"]
         if "organizations" in fields:
             known.organizations = tuple(key.lower() for key in fields["organizations"])
+        known.webhooks += fields.get("webhooks", [])
         for entry in fields.get("groups", []):
             if known.kind not in ("org", "enterprise"):
                 raise ValueError(
                     f"scope {name}: groups = {fields['groups']!r}. Only organizations and enterprises have them."
                 )
-            if (
-                not set(entry) <= {"name", "visibility", "repositories", "allows_public_repositories"}
-                or "name" not in entry
-            ):
-                raise ValueError(
-                    f"scope {name}: group {entry!r}. Give name, visibility, repositories, allows_public_repositories."
-                )
+            if not set(entry) <= set(GROUP_FIELDS) or "name" not in entry:
+                raise ValueError(f"scope {name}: group {entry!r}. Give {', '.join(GROUP_FIELDS)}.")
             number = next((old.id for old in known.groups.values() if old.name == entry["name"]), max(known.groups) + 1)
-            repositories = tuple(repository.lower() for repository in entry.get("repositories", ()))
-            known.groups[number] = Group(number, **{**entry, "repositories": repositories})
+            lists = ("repositories", "organizations")
+            users = {key: tuple(each.lower() for each in entry[key]) for key in lists if key in entry}
+            known.groups[number] = Group(number, **{**entry, **users})
         self._changed()
         return known
 

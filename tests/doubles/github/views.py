@@ -55,17 +55,24 @@ def group(api: str, scope: Scope, one: Group) -> dict[str, Any]:
         "default": one.id == 1,
         "runners_url": f"{url}/runners",
         "allows_public_repositories": one.allows_public_repositories,
-        "restricted_to_workflows": False,
-        "selected_workflows": [],
-        "workflow_restrictions_read_only": False,
+        "restricted_to_workflows": one.restricted_to_workflows,
+        "selected_workflows": list(one.selected_workflows),
+        "workflow_restrictions_read_only": one.workflow_restrictions_read_only,
     }
     if scope.kind == "org":
-        view["inherited"] = False
+        view["inherited"] = one.inherited
     if one.visibility == "selected":
         view["selected_repositories_url" if scope.kind == "org" else "selected_organizations_url"] = (
             f"{url}/{'repositories' if scope.kind == 'org' else 'organizations'}"
         )
     return view
+
+
+def simple_organization(api: str, scope: Scope) -> dict[str, Any]:
+    """An organization in a list."""
+    names = "login id node_id url repos_url events_url hooks_url issues_url members_url public_members_url avatar_url"
+    whole = organization(api, scope)
+    return {name: whole[name] for name in (*names.split(), "description")}
 
 
 def path(scope: Scope) -> str:

@@ -118,6 +118,7 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
             status=None if facts.cut else status,
             write=not is_runner and request.method not in ("GET", "HEAD", "OPTIONS") and not is_token,
             credential=facts.credential,
+            agent=request.headers.get("User-Agent"),
             fault=facts.fault,
         )
 

@@ -304,6 +304,23 @@ class TestInstallation:
         assert message in str(caught.value)
         assert caught.value.status == status
 
+    @pytest.mark.parametrize("given", [None, 77])
+    def test_what_a_token_is_good_for(self, server: Server, make: Callable[..., AppAuth], given: int | None) -> None:
+        told = {"permissions": {"actions": "read"}, "repositories": [{"id": 1, "full_name": "my-org/app"}]}
+        whole = token()
+        whole.body |= told
+        server.tell(*([] if given else [installation(77)]), whole)
+        made = make(installation_id=given).make_token()
+        assert (made.value.reveal(), made.expires_at, made.installation_id) == ("ghs_first", NOW + 3600, 77)
+        assert (made.permissions, made.repositories) == ({"actions": "read"}, ("my-org/app",))
+
+    def test_where_github_does_not_say(self, server: Server, make: Callable[..., AppAuth]) -> None:
+        bare = token()
+        del bare.body["permissions"]
+        server.tell(bare)
+        made = make(installation_id=77).make_token()
+        assert (made.permissions, made.repositories) == (None, None)
+
     def test_wrong_shape_shows_no_token(self, server: Server, make: Callable[..., AppAuth]) -> None:
         server.tell(Answer(201, {"token": "ghs_first"}))
         with pytest.raises(errors.ProtocolError) as caught:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import credential
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import AppAuth
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import PERMISSIONS, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import (
+    app_for,
     auth_for,
     client_for,
     credential_problems,
@@ -136,6 +137,20 @@ class TestForms:
     def test_client(self) -> None:
         client = client_for({"token": CANARY}, Scope.parse("my-org", "https://ghe.example/api/v3"), retries=0)
         assert client.api_url == "https://ghe.example/api/v3"
+
+    def test_a_token_is_no_app(self) -> None:
+        with pytest.raises(
+            ValueError, match=r"^token = \(hidden\): only a GitHub App makes tokens\. Do: give client_id"
+        ):
+            app_for({"token": CANARY}, ORG)
+
+    def test_what_an_app_is_narrowed_to(self) -> None:
+        form = {"app_id": 5, "private_key": PEM}
+        assert app_for(form, ORG)._narrowed == {"permissions": PERMISSIONS["org"]}
+        repository = Scope.parse("my-org/app")
+        assert app_for(form, repository)._narrowed == {"permissions": PERMISSIONS["repo"], "repositories": ["app"]}
+        asked: dict[str, Any] = {"permissions": {"contents": "read"}, "repositories": ["lib"]}
+        assert app_for(form, repository, **asked)._narrowed == asked
 
     def test_app_and_enterprise(self) -> None:
         with pytest.raises(

@@ -15,6 +15,7 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.l
     default_labels,
     distinct_labels,
     label_problems,
+    next_custom_labels,
 )
 
 
@@ -50,3 +51,21 @@ def test_each_once_and_as_it_was_first(labels: list[str]) -> None:
     small = [label.lower() for label in labels]
     assert [label.lower() for label in found] == list(dict.fromkeys(small))
     assert all(labels[small.index(label.lower())] == label for label in found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "append", "custom"),
+    [
+        (["a", "b"], False, ["a", "b"]),
+        (["A", "c", "C"], False, ["A", "c"]),
+        (["c"], True, ["a", "b", "c"]),
+        (["A", "c"], True, ["a", "b", "c"]),
+        ([], False, []),
+        ([], True, ["a", "b"]),
+        (["Linux", "c"], False, ["c"]),
+        (["Linux"], True, ["a", "b"]),
+    ],
+)
+def test_next_custom_labels(wanted: list[str], append: bool, custom: list[str]) -> None:
+    """Of a runner that has `a` and `b`, and `linux`, which stays."""
+    assert next_custom_labels(wanted, ["linux", "a", "b"], ["a", "b"], append) == custom

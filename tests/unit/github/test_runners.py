@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,7 @@ class TestRunner:
             ephemeral=True,
             version="2.336.0",
             group_id=3,
+            custom_labels=("gpu",),
         )
 
     @pytest.mark.parametrize("absent", ["pop", "null"])
@@ -137,6 +139,27 @@ class TestRunner:
         server.tell(Answer(200, runner(**wrong)))
         with pytest.raises(errors.ProtocolError, match="not what GitHub answers"):
             runners.get(7)
+
+
+class TestLabels:
+    @pytest.mark.parametrize(("method", "name"), [("PUT", "set_labels"), ("POST", "add_labels")])
+    def test_what_github_says_then_counts(self, server: Server, runners: Runners, method: str, name: str) -> None:
+        labels = [{"name": "self-hosted", "type": "read-only"}, {"name": "fast", "type": "custom"}, {"name": "old"}]
+        server.tell(Answer(200, {"total_count": 3, "labels": labels}))
+        before = Runner.from_api(runner(busy=True))
+        after = getattr(runners, name)(before, ["Fast"])
+        assert server.calls == [f"{method} /orgs/my-org/actions/runners/7/labels"]
+        assert server.requests[0].body == {"labels": ["Fast"]}
+        assert after == replace(before, labels=("self-hosted", "fast", "old"), custom_labels=("fast",))
+
+    @pytest.mark.parametrize(("name", "asked"), [("set_labels", 2), ("add_labels", 1)])
+    def test_only_a_set_is_repeated(self, server: Server, runners: Runners, name: str, asked: int) -> None:
+        server.tell(Answer(502), Answer(200, {"labels": []}))
+        try:
+            getattr(runners, name)(Runner.from_api(runner()), [])
+        except errors.ServerError as exc:
+            assert exc.in_doubt
+        assert len(server.calls) == asked
 
 
 class TestList:

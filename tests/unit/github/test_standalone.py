@@ -45,10 +45,11 @@ for name in BLOCKED:
         continue
     raise SystemExit(name + " could be imported all the same")
 library = "ansible_collections.ephemeral.github_runners.plugins.module_utils._github"
-access, answers, app, auth, client, credential, errors, runners, scope, secret, versions = (
+access, answers, app, auth, client, credential, errors, groups, hooks, removal, runners, scope, secret, versions = (
     importlib.import_module(library + "." + name)
     for name in (
-        "access", "answers", "app", "auth", "client", "credential", "errors", "runners", "scope", "secret", "versions"
+        "access", "answers", "app", "auth", "client", "credential", "errors", "groups", "hooks", "removal", "runners",
+        "scope", "secret", "versions",
     )
 )
 """

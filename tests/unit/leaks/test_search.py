@@ -84,7 +84,9 @@ def test_files_that_vanish_keep_no_others_from_being_read(place: Path) -> None:
         (place / f"{number}").touch()
     (place / "folder").mkdir()
     sources = search.tree(str(place))
-    paths = {next(sources).path}  # type: ignore[union-attr]  # there is nothing but files
+    first = next(sources)
+    assert isinstance(first, search.File), first
+    paths = {first.path}
     left = {str(path) for path in place.iterdir() if path.name in ("5", "6", "7")} | paths
     for path in place.iterdir():
         if str(path) not in left:

@@ -16,14 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import USER_AGENT
+from tests.contract import uses
+from tests.contract.client import Runner
+from tests.doubles.github import jit
 from tests.doubles.github.server import Double, running
 from tests.gates import tree
 
 TOKEN = "ghp_theTokenThatNobodyMaySee"
+WEBHOOK = "https://runners.example.com/webhook"  # the organization's is the double's first, number 300001
 SCOPES = {
-    "my-org": {"groups": [{"name": "builders"}, {"name": "open", "allows_public_repositories": True}]},
-    "my-org/app": {"visibility": "private"},
+    "my-org": {
+        "groups": [{"name": "builders"}, {"name": "open", "allows_public_repositories": True}],
+        "webhooks": [WEBHOOK],
+    },
+    "my-org/app": {"visibility": "private", "webhooks": [WEBHOOK]},
     "my-org/site": {"visibility": "public"},
     "enterprises/acme": {"organizations": ["my-org"]},
     "me": {"type": "User"},
@@ -46,8 +55,12 @@ def warnings_in(found: Result) -> list[str]:
 
 @pytest.fixture
 def double() -> Iterator[Double]:
+    """GitHub. It is asked for nothing that is not in the list of what is tried against GitHub's own description."""
     with running(credentials=CREDENTIALS, scopes=SCOPES) as found:
         yield found
+        entries = [each for each in found.admin.journal()["entries"] if each["agent"] == USER_AGENT]
+        asked = {f"{each['method']} {each['path']}" for each in entries}
+        assert not {each for each in asked if uses.operation(each) is None}, "not in tests/contract/uses.py"
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +99,8 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
     """
 
     def go(
-        name: str,
+        module: str,
+        /,
         check: bool = False,
         environ: dict[str, str] | None = None,
         missing: tuple[str, ...] = (),
@@ -98,7 +112,7 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
         for own in ("remote_tmp", "tmpdir"):
             arguments[f"_ansible_{own}"] = str(tmp_path)
         arguments |= {"_ansible_check_mode": check, "_ansible_verbosity": 5, "_ansible_diff": True}
-        order = {"module": name, "arguments": arguments, "missing": missing, "added": added or {}}
+        order = {"module": module, "arguments": arguments, "missing": missing, "added": added or {}}
         said = worker({**order, "environ": {"HOME": str(tmp_path), **(environ or {})}})
         assert TOKEN not in said
         try:
@@ -109,6 +123,41 @@ def run(worker: Callable[..., str], double: Double, tmp_path: Path) -> Run:
         return found
 
     return go
+
+
+@pytest.fixture
+def enroll(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Registers runners; each is told by its JIT configuration."""
+    key = jit.new_key()
+    monkeypatch.setattr(jit.KeyPool, "take", lambda self: key)  # one for all: making a hundred takes a minute
+    with requests.Session() as session:
+
+        def go(name: str, *labels: str, scope: str = "orgs/my-org") -> str:
+            answer = session.post(
+                f"{double.api_url}/{scope}/actions/runners/generate-jitconfig",
+                json={"name": name, "runner_group_id": 1, "labels": labels or ["self-hosted"]},
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=30,
+            )
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["encoded_jit_config"])
+
+        yield go
+
+
+@pytest.fixture
+def register(double: Double, enroll: Callable[..., str]) -> Iterator[Callable[..., Runner]]:
+    """Registers runners, `online` if so told; they stay what they are until the test is over."""
+    found: list[Runner] = []
+    double.admin.settings(poll_grace=900)
+
+    def go(name: str, *labels: str, online: bool = False, **options: str) -> Runner:
+        found.append(Runner(enroll(name, *labels, **options)))
+        return found[-1].connect() if online else found[-1]
+
+    yield go
+    for each in found:
+        each.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trustme
@@ -19,10 +19,31 @@ import yaml
 from tests.doubles.github.server import Double, running
 from tests.repository import sources
 
-from .conftest import CREDENTIALS, SCOPES, TOKEN, Result, Run
+from .conftest import CREDENTIALS, SCOPES, TOKEN, WEBHOOK, Result, Run
 
-MODULES = ["github_registration_token", "gha_runner_scope", "gha_runner_version_info"]
-PLUGINS = "ansible_collections.ephemeral.github_runners.plugins"
+# Every module that talks to GitHub, with the options without which it does nothing.
+MODULES: dict[str, dict[str, Any]] = {
+    "gha_jit_config": {"name": "new", "replace": True},
+    "gha_runner": {"state": "pruned", "name_prefix": "gone-"},
+    "gha_runner_group": {"name": "builders"},
+    "gha_runner_info": {},
+    "gha_runner_scope": {},
+    "gha_runner_version_info": {},
+    "gha_webhook_delivery_info": {"hook_url": WEBHOOK},
+    "github_app_token": {},
+    "github_registration_token": {},
+}
+APP_ONLY = {"github_app_token"}  # these take no token
+MAKERS = {"gha_jit_config", "github_app_token", "github_registration_token"}  # these return a credential
+QUESTIONS = [name for name in MODULES if name != "github_registration_token"]  # these begin with a question
+WITH_TOKEN = [name for name in MODULES if name not in APP_ONLY]
+# These are not for every kind of scope; where a test means a repository, they take what stands here.
+INSTEAD = {"gha_runner_group": {"my-org/app": "my-org", "my-org/nothing": "nothing", "me/home": "nobody"}}
+# Neither for every scope, nor about runners' rights alone: their own tests have each missing permission.
+OF_RUNNERS = [name for name in WITH_TOKEN if name not in ("gha_runner_group", "gha_webhook_delivery_info")]
+# Words for what a credential has to be allowed, where it is not about runners.
+RIGHTS = {"gha_webhook_delivery_info": ("'Webhooks: read'", "organization_hooks: read")}
+COLLECTION = "ephemeral.github_runners"
 KEYS = {
     "kind",
     "action",
@@ -35,9 +56,16 @@ KEYS = {
     "retry_after",
     "transient",
 }
-ISSUED = {"registration-token", "remove-token"}  # by the double, to a runner's maker
+ISSUED = {"jit", "registration-token", "remove-token"}  # by the double, to a runner's maker
+CREDENTIAL = {"token", "client_id", "app_id", "private_key", "private_key_file", "installation_id"}  # options
 # What the App of the tests may do.
-PERMISSIONS = {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"}
+PERMISSIONS = {
+    "organization_self_hosted_runners": "write",
+    "administration": "write",
+    "metadata": "read",
+    "organization_hooks": "read",
+    "repository_hooks": "read",
+}
 Calls = Callable[[], list[str]]
 
 
@@ -59,13 +87,45 @@ def module(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def of(module: str, scope: str) -> str:
+    """The scope, or one of a kind that the module knows."""
+    return INSTEAD.get(module, {}).get(scope, scope)
+
+
+def login(double: Double, module: str) -> dict[str, Any]:
+    """What the module needs to log in, other than the usual token."""
+    if module not in APP_ONLY:
+        return {}
+    double.admin.apps({"my-app": {"id": 5, "permissions": PERMISSIONS, "installations": {"my-org": {}}}})
+    return {"token": None, "app_id": 5, "private_key": double.admin.app_key("my-app")}
+
+
+@pytest.fixture
+def run(run: Run, double: Double) -> Run:
+    """As ever, with what the module needs."""
+
+    def go(module: str, /, **options: Any) -> Result:
+        credential = {} if options.keys() & CREDENTIAL else login(double, module)
+        return run(module, **{**MODULES[module], **credential, **options})
+
+    return go
+
+
 class TestRefusals:
+    # Remedies where it is the App's login that is refused.
+    OF_AN_APP: ClassVar = {
+        401: "give a private_key of this very App",
+        403: "use a credential that may do this",
+        404: "install the App",
+    }
+
     @pytest.mark.parametrize(
         ("status", "kind", "remedy"),
         [
             (401, "Unauthorized", "give a credential that is valid now"),
             (403, "Forbidden", "Self-hosted runners"),
             (404, "NotFound", "/my-org is there"),
+            (409, "Conflict", "see what is there already"),
             (422, "Unprocessable", "correct what GitHub names"),
             (500, "ServerError", "try again later"),
             (503, "ServerError", "try again later"),
@@ -73,9 +133,10 @@ class TestRefusals:
     )
     def test_status(self, run: Run, double: Double, module: str, status: int, kind: str, remedy: str) -> None:
         double.admin.fault(status=status)
+        remedy = RIGHTS[module][0] if module in RIGHTS and status == 403 else remedy
         error = failure(run(module))
         assert (error["kind"], error["status"], error["message"]) == (kind, status, "Ordered by a test")
-        assert remedy in error["remedy"]
+        assert (remedy if module not in APP_ONLY else self.OF_AN_APP.get(status, remedy)) in error["remedy"]
         assert error["url"].startswith(f"{double.api_url}/orgs/my-org")
         assert error["documentation_url"].startswith("https://docs.github.com/")
         assert error["request_id"] in [entry["id"] for entry in double.admin.journal()["entries"]]
@@ -87,6 +148,13 @@ class TestRefusals:
         assert (error["kind"], error["status"]) == ("RateLimited", 429)
         assert 70 <= error["retry_after"] <= 77
         assert error["remedy"].startswith("wait until 20")
+
+    def test_a_secondary_limit(self, run: Run, double: Double, module: str) -> None:
+        body = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
+        double.admin.fault(status=403, retry_after=30, body=body)
+        error = failure(run(module))
+        assert (error["kind"], error["status"], error["message"]) == ("RateLimited", 403, body["message"])
+        assert 25 <= error["retry_after"] <= 30
 
     @pytest.mark.parametrize("status", [200, 404, 502])
     def test_a_page_of_a_proxys(self, run: Run, double: Double, module: str, status: int) -> None:
@@ -119,17 +187,55 @@ class TestRefusals:
         double.admin.fault(delay=30)
         assert "timed out" in failure(run(module, timeout=1))["message"]
 
+    @pytest.mark.parametrize("module", WITH_TOKEN, indirect=True)
     @pytest.mark.parametrize("name", ["stranger", "old"])
     def test_a_credential_that_will_not_do(self, run: Run, module: str, name: str) -> None:
         expected = {"stranger": ("Forbidden", 403), "old": ("Unauthorized", 401)}[name]
         error = failure(run(module, token=CREDENTIALS[name]["token"]))
         assert (error["kind"], error["status"]) == expected
 
+    @pytest.mark.parametrize("module", OF_RUNNERS, indirect=True)
+    @pytest.mark.parametrize(
+        ("lacking", "scope", "status", "remedy"),
+        [
+            ({"oauth_scopes": ["repo"]}, "my-org", 403, "scope 'admin:org'"),
+            ({"oauth_scopes": ["admin:org"]}, "my-org/app", 404, "the credential may see it|'Administration: write'"),
+            ({"oauth_scopes": ["admin:org"]}, "enterprises/acme", 404, "scope 'manage_runners:enterprise'"),
+            (
+                {"kind": "fine-grained", "permissions": {"administration": "write"}},
+                "my-org",
+                403,
+                "(GitHub: organization_self_hosted_runners=",
+            ),
+            (
+                {"kind": "fine-grained", "permissions": {"organization_self_hosted_runners": "write"}},
+                "my-org/app",
+                403,
+                "(GitHub: administration=",
+            ),
+            ({"sso": ["my-org"]}, "my-org", 403, "authorize the token for the single sign-on"),
+        ],
+    )
+    def test_each_missing_permission(
+        self,
+        run: Run,
+        double: Double,
+        module: str,
+        lacking: dict[str, Any],
+        scope: str,
+        status: int,
+        remedy: str,
+    ) -> None:
+        double.admin.credentials({"some": {"token": TOKEN, "scopes": {scope: "write"}, **lacking}})
+        error = failure(run(module, scope=scope))
+        assert error["status"] == status
+        assert any(words in error["remedy"] for words in remedy.split("|"))  # which of them, the first request tells
+
     def test_a_scope_that_is_not_there(self, run: Run, module: str) -> None:
-        error = failure(run(module, scope="my-org/nothing"))
+        error = failure(run(module, scope=of(module, "my-org/nothing")))
         assert (error["kind"], error["status"]) == ("NotFound", 404)
 
-    @pytest.mark.parametrize("module", MODULES[1:], indirect=True)
+    @pytest.mark.parametrize("module", QUESTIONS, indirect=True)
     def test_a_question_is_repeated_as_often_as_told(self, run: Run, double: Double, calls: Calls, module: str) -> None:
         double.admin.fault(status=503, times=2)
         assert failure(run(module, retries=0))["status"] == 503
@@ -195,7 +301,7 @@ class TestOptions:
         assert calls() == []
 
     def test_several_wrong_parts_are_told_at_once(self, run: Run) -> None:
-        found = run(MODULES[0], token=None, app_id="a b", installation_id="x", private_key="no key")
+        found = run("gha_runner_info", token=None, app_id="a b", installation_id="x", private_key="no key")
         lines = found["msg"].splitlines()
         assert [line.partition(" = ")[0] for line in lines] == ["app_id", "private_key", "installation_id"]
 
@@ -204,9 +310,11 @@ class TestOptions:
         """On a GitHub Enterprise Server it is below a path, and the pages are not."""
         found = run(module, api_url=double.api_url + path)
         assert found.get("url", double.api_url + "/my-org") == f"{double.api_url}/my-org"
-        assert all(call.partition(" ")[2].startswith(f"{path}/orgs/my-org") for call in calls())
+        below = (f"{path}/orgs/my-org", f"{path}/app/installations/")
+        assert all(call.partition(" ")[2].startswith(below) for call in calls())
 
 
+@pytest.mark.parametrize("module", WITH_TOKEN, indirect=True)
 class TestEnvironment:
     def test_it_is_asked_for_what_no_option_gives(self, run: Run, double: Double, module: str) -> None:
         environ = {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": double.api_url}
@@ -243,9 +351,9 @@ class TestApp:
     def run(self, run: Run, double: Double, key: str) -> Run:
         """As ever, without the usual token; and no word may show the key or a token made with it."""
 
-        def go(name: str, **options: Any) -> Result:
-            found = run(name, **{"token": None, **options})
-            shown = str(found)
+        def go(module: str, /, **options: Any) -> Result:
+            found = run(module, **{"token": None, **options})
+            shown = str({**found, "token": None} if module in APP_ONLY else found)
             assert not [line for line in key.splitlines() if line in shown and "-----" not in line]
             made = [each["secret"] for each in double.admin.issued() if each["kind"] not in ISSUED]
             assert not [secret for secret in made if secret in shown]
@@ -258,6 +366,7 @@ class TestApp:
     def test_by_id_and_by_client_id(
         self, run: Run, calls: Calls, key: str, module: str, scope: str, name: dict[str, Any]
     ) -> None:
+        scope = of(module, scope)
         assert "failed" not in run(module, scope=scope, private_key=key, **name)
         path = f"/{'repos' if '/' in scope else 'orgs'}/{scope}/installation"
         assert calls()[0] == f"GET {path}"
@@ -270,7 +379,7 @@ class TestApp:
 
     @pytest.mark.parametrize("mangle", [str.strip, lambda key: key.replace("\n", "\\n"), lambda key: f"  {key}\n"])
     def test_the_key_as_vaults_give_it(self, run: Run, key: str, mangle: Callable[[str], str]) -> None:
-        assert "failed" not in run(MODULES[1], app_id=5, private_key=mangle(key))
+        assert "failed" not in run("gha_runner_info", app_id=5, private_key=mangle(key))
 
     def test_the_key_in_a_file(self, run: Run, key: str, module: str, tmp_path: Path) -> None:
         (tmp_path / "my-app.pem").write_text(key)
@@ -284,8 +393,14 @@ class TestApp:
         assert [call for call in calls() if not call.startswith("GET ") and "/access_tokens" not in call] == []
         assert not [each for each in double.admin.issued() if each["kind"] in ISSUED]
 
+    def test_clocks_that_differ(self, run: Run, double: Double, calls: Calls, key: str, module: str) -> None:
+        """GitHub's is two hours ahead: it refuses what this machine's clock has signed, and tells its own."""
+        double.admin.advance(7200)
+        assert "failed" not in run(module, app_id=5, private_key=key)
+        assert calls()[:2] == ["GET /orgs/my-org/installation"] * 2
+
     def test_not_installed_there(self, run: Run, key: str, module: str) -> None:
-        error = failure(run(module, scope="me/home", app_id=5, private_key=key))
+        error = failure(run(module, scope=of(module, "me/home"), app_id=5, private_key=key))
         assert (error["status"], error["kind"]) == (404, "NotFound")
         assert "install the App" in error["remedy"]
 
@@ -307,7 +422,8 @@ class TestApp:
         double.admin.apps({"my-app": app})
         error = failure(run(module, app_id=5, private_key=double.admin.app_key("my-app")))
         assert error["status"] == 422
-        assert "Self-hosted runners: Read and write" in error["remedy"]
+        expected = RIGHTS[module][1] if module in RIGHTS else "Self-hosted runners: Read and write"
+        assert expected in error["remedy"]
 
     def test_not_for_an_enterprise(self, run: Run, calls: Calls, key: str, module: str) -> None:
         found = run(module, scope="enterprises/acme", app_id=5, private_key=key)
@@ -342,6 +458,7 @@ class TestLibraries:
         assert sys.executable in found["msg"]
         assert f". Do: {sys.executable} -m pip install {names.replace(' and ', ' ')}, or" in found["msg"]
 
+    @pytest.mark.parametrize("module", WITH_TOKEN, indirect=True)
     def test_a_token_needs_none_of_an_apps(self, run: Run, module: str) -> None:
         assert "failed" not in run(module, missing=("jwt", "cryptography"))
 
@@ -366,7 +483,8 @@ class TestCertificates:
 
     def test_of_an_authority_of_ones_own(self, run: Run, https: Double, files: dict[str, Path], module: str) -> None:
         assert https.api_url.startswith("https://")
-        assert "failed" not in run(module, api_url=https.api_url, ca_file=str(files["right"]))
+        found = run(module, api_url=https.api_url, ca_file=str(files["right"]), **login(https, module))
+        assert "failed" not in found
 
     @pytest.mark.parametrize("name", [None, "wrong"])
     def test_of_one_that_is_not_trusted(
@@ -392,22 +510,28 @@ class TestDocumentation:
 
     def test_the_error_is_the_same_everywhere(self, module: str) -> None:
         error = self.of(module)["RETURN"]["error"]
-        assert error == self.of(MODULES[0])["RETURN"]["error"]
+        assert error == self.of("gha_runner_info")["RETURN"]["error"]
         assert error["contains"].keys() == KEYS
 
-    def test_every_key_is_documented(self, run: Run, module: str) -> None:
-        found = run(module)
+    @pytest.mark.parametrize(("module", "key"), [("gha_jit_config", "runner"), ("gha_runner", "runners")])
+    def test_a_runner_is_the_same_everywhere(self, module: str, key: str) -> None:
+        runners = self.of("gha_runner_info")["RETURN"]["runners"]
+        assert self.of(module)["RETURN"][key]["contains"] == runners["contains"]
+
+    def test_every_key_is_documented(self, run: Run, register: Callable[..., object], module: str) -> None:
+        register("gone-1")
+        found = run(module, **({"offline_for": 0} if module == "gha_runner" else {}))
         assert found.keys() - {"changed", "invocation", "warnings"} == self.of(module)["RETURN"].keys() - {"error"}
         for key, told in self.of(module)["RETURN"].items():
             inside = found.get(key)
             if key != "error" and "contains" in told:
-                assert (inside[0] if isinstance(inside, list) else inside).keys() == told["contains"].keys()
+                one: Any = inside[0] if isinstance(inside, list) else inside
+                assert one.keys() == told["contains"].keys()
 
-    def test_an_example_that_returns_a_token_hides_it(self) -> None:
-        for module in MODULES:
-            tasks = self.of(module)["EXAMPLES"]
-            tasks = [inner for task in tasks for inner in task.get("block", [task])]
-            assert tasks
-            for task in tasks:
-                if "ephemeral.github_runners.github_registration_token" in task:
-                    assert task["no_log"] is True, task["name"]
+    def test_an_example_that_returns_a_credential_hides_it(self, module: str) -> None:
+        tasks = self.of(module)["EXAMPLES"]
+        tasks = [inner for task in tasks for inner in task.get("block", [task])]
+        assert any(f"{COLLECTION}.{module}" in task for task in tasks)
+        for task in tasks:
+            if task.keys() & {f"{COLLECTION}.{name}" for name in MAKERS}:
+                assert task["no_log"] is True, task["name"]

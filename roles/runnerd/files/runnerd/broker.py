@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
@@ -70,7 +70,7 @@ class GitHubBroker:
         """`credentials`: as `settings.load_credentials` returns them; `now`: epoch seconds."""
         self._settings = settings
         self._credentials = credentials
-        self._options = {
+        self._options: dict[str, Any] = {
             "timeout": settings.timeout,
             "ca_file": settings.ca_file,
             "user_agent": user_agent,
