@@ -99,6 +99,11 @@ def merge(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, A
     return {**given, **{name: told[name] for name in missing if name in told}}
 
 
+def is_key(text: str) -> bool:
+    """Whether it is a private key, or looks so, and not the name of a file with one."""
+    return "-----BEGIN" in text
+
+
 def with_key(credential: Mapping[str, Any]) -> dict[str, Any]:
     """The credential with the content of `private_key_file` as `private_key`.
 
@@ -109,6 +114,8 @@ def with_key(credential: Mapping[str, Any]) -> dict[str, Any]:
     path = form.pop("private_key_file", None)
     if path is None:
         return form
+    if is_key(path):
+        raise wrong("private_key_file", "(hidden)", "the key itself, not its file", "give it as private_key")
     if "private_key" in form:
         raise wrong("private_key_file", path, "there is a private_key too", "give one of the two")
     why = "no text"
@@ -181,9 +188,9 @@ class GitHubModule:
             if self.params[name] < least:
                 raise wrong(name, self.params[name], "too small", f"give a whole number from {least} on")
         credential = merge(self.params, os.environ)
+        self._hide(credential)
         form = self._form = with_key(credential)
-        for secret in filter(None, map(form.get, ("token", "private_key"))):
-            self._ansible.no_log_values.add(register_secret(secret))  # what is no option is not hidden yet
+        self._hide(form)
         if "private_key" in form and not HAS_JWT:
             raise missing("PyJWT and cryptography")
         try:
@@ -192,6 +199,12 @@ class GitHubModule:
         except ValueError as exc:  # its text is already `option = value: why. Do: …`
             told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
             raise Failure(f"{exc} (from the environment: {', '.join(told)})" if told else str(exc)) from None
+
+    def _hide(self, credential: Mapping[str, Any]) -> None:
+        """Have Ansible hide its secrets: it does so by itself only for options that are always one."""
+        for name, value in credential.items():
+            if value and (name in ("token", "private_key") or is_key(value)):
+                self._ansible.no_log_values.add(register_secret(value))
 
     def _connection(self) -> dict[str, Any]:
         """How GitHub is reached, as `Client` takes it."""

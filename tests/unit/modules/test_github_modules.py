@@ -447,6 +447,15 @@ class TestApp:
         assert found["msg"].startswith(f"private_key = (hidden): {why}")
         assert calls() == []
 
+    @pytest.mark.parametrize("name", ["option", "environment"])
+    def test_the_key_itself_instead_of_its_file(self, run: Run, calls: Calls, key: str, module: str, name: str) -> None:
+        """Ansible writes why a task failed even with no_log, so nobody but the module can hide it."""
+        given = {"private_key_file": key} if name == "option" else {}
+        environ = {"GITHUB_APP_PRIVATE_KEY_FILE": key} if name == "environment" else {}
+        found = run(module, app_id=5, environ=environ, **given)  # which sees to it that no line of it is shown
+        assert found["msg"].startswith("private_key_file = (hidden): the key itself, not its file. Do: ")
+        assert calls() == []
+
 
 class TestLibraries:
     @pytest.mark.parametrize("missing", [("requests", "urllib3"), ("jwt",), ("cryptography",)])
