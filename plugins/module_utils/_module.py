@@ -23,7 +23,11 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import HAS_REQUESTS, Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import app_for, client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import (
+    app_for,
+    client_for,
+    credential_problems,
+)
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError, RateLimited
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import ARCHITECTURES
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
@@ -110,7 +114,7 @@ def with_key(credential: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Failure: The file cannot be read, or there are both.
     """
-    form = dict(credential)
+    form = {name: value for name, value in credential.items() if value != ""}  # as credential.py looks at it
     path = form.pop("private_key_file", None)
     if path is None:
         return form
@@ -178,7 +182,7 @@ class GitHubModule:
         try:
             return app_for(self._form, scope, permissions=permissions, repositories=repositories, **self._connection())
         except ValueError as exc:
-            raise Failure(str(exc)) from None
+            raise Failure(f"{exc}{self._origin}") from None
 
     def _connect(self) -> tuple[Client, Scope]:
         """What the options stand for; Failure if they make no sense."""
@@ -188,17 +192,24 @@ class GitHubModule:
             if self.params[name] < least:
                 raise wrong(name, self.params[name], "too small", f"give a whole number from {least} on")
         credential = merge(self.params, os.environ)
+        told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
+        self._origin = f" (from the environment: {', '.join(told)})" if told else ""
         self._hide(credential)
-        form = self._form = with_key(credential)
+        try:
+            form = self._form = with_key(credential)
+        except Failure as exc:
+            raise Failure(f"{exc}{self._origin}") from None
         self._hide(form)
         if "private_key" in form and not HAS_JWT:
             raise missing("PyJWT and cryptography")
+        # Their texts, and those of the errors below, are already `option = value: why. Do: …`.
+        if problems := credential_problems(form):
+            raise Failure("\n".join(problems) + self._origin)
         try:
             scope = Scope.parse(self.params["scope"], self.params["api_url"])
             return client_for(form, scope, permissions=self._permissions.get(scope.kind), **self._connection()), scope
-        except ValueError as exc:  # its text is already `option = value: why. Do: …`
-            told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
-            raise Failure(f"{exc} (from the environment: {', '.join(told)})" if told else str(exc)) from None
+        except ValueError as exc:
+            raise Failure(str(exc)) from None
 
     def _hide(self, credential: Mapping[str, Any]) -> None:
         """Have Ansible hide its secrets: it does so by itself only for options that are always one."""
