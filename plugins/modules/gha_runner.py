@@ -273,8 +273,10 @@ SECONDS = ("idle_for", "wait_timeout", "offline_for")
 
 
 def find(module: GitHubModule, runners: Runners) -> Runner | None:
-    """The runner that the options name."""
+    """The runner that the options name; Failure if they do not."""
     name = module.params["name"]
+    if name == "":  # a variable without a value, not a runner that is gone
+        raise wrong("name", "''", "no name", "name the runner")
     return runners.get(module.params["id"]) if name is None else runners.find(name)
 
 
