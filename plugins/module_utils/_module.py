@@ -23,7 +23,11 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import HAS_REQUESTS, Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import app_for, client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import (
+    app_for,
+    client_for,
+    credential_problems,
+)
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError, RateLimited
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import ARCHITECTURES
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
@@ -99,16 +103,23 @@ def merge(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, A
     return {**given, **{name: told[name] for name in missing if name in told}}
 
 
+def is_key(text: str) -> bool:
+    """Whether it is a private key, or looks so, and not the name of a file with one."""
+    return "-----BEGIN" in text
+
+
 def with_key(credential: Mapping[str, Any]) -> dict[str, Any]:
     """The credential with the content of `private_key_file` as `private_key`.
 
     Raises:
         Failure: The file cannot be read, or there are both.
     """
-    form = dict(credential)
+    form = {name: value for name, value in credential.items() if value != ""}  # as credential.py looks at it
     path = form.pop("private_key_file", None)
     if path is None:
         return form
+    if is_key(path):
+        raise wrong("private_key_file", "(hidden)", "the key itself, not its file", "give it as private_key")
     if "private_key" in form:
         raise wrong("private_key_file", path, "there is a private_key too", "give one of the two")
     why = "no text"
@@ -171,7 +182,7 @@ class GitHubModule:
         try:
             return app_for(self._form, scope, permissions=permissions, repositories=repositories, **self._connection())
         except ValueError as exc:
-            raise Failure(str(exc)) from None
+            raise Failure(f"{exc}{self._origin}") from None
 
     def _connect(self) -> tuple[Client, Scope]:
         """What the options stand for; Failure if they make no sense."""
@@ -181,17 +192,30 @@ class GitHubModule:
             if self.params[name] < least:
                 raise wrong(name, self.params[name], "too small", f"give a whole number from {least} on")
         credential = merge(self.params, os.environ)
-        form = self._form = with_key(credential)
-        for secret in filter(None, map(form.get, ("token", "private_key"))):
-            self._ansible.no_log_values.add(register_secret(secret))  # what is no option is not hidden yet
+        told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
+        self._origin = f" (from the environment: {', '.join(told)})" if told else ""
+        self._hide(credential)
+        try:
+            form = self._form = with_key(credential)
+        except Failure as exc:
+            raise Failure(f"{exc}{self._origin}") from None
+        self._hide(form)
         if "private_key" in form and not HAS_JWT:
             raise missing("PyJWT and cryptography")
+        # Their texts, and those of the errors below, are already `option = value: why. Do: …`.
+        if problems := credential_problems(form):
+            raise Failure("\n".join(problems) + self._origin)
         try:
             scope = Scope.parse(self.params["scope"], self.params["api_url"])
             return client_for(form, scope, permissions=self._permissions.get(scope.kind), **self._connection()), scope
-        except ValueError as exc:  # its text is already `option = value: why. Do: …`
-            told = sorted(ENVIRONMENT[name] for name in credential if self.params[name] is None)
-            raise Failure(f"{exc} (from the environment: {', '.join(told)})" if told else str(exc)) from None
+        except ValueError as exc:
+            raise Failure(str(exc)) from None
+
+    def _hide(self, credential: Mapping[str, Any]) -> None:
+        """Have Ansible hide its secrets: it does so by itself only for options that are always one."""
+        for name, value in credential.items():
+            if value and (name in ("token", "private_key") or is_key(value)):
+                self._ansible.no_log_values.add(register_secret(value))
 
     def _connection(self) -> dict[str, Any]:
         """How GitHub is reached, as `Client` takes it."""

@@ -253,9 +253,11 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._module i
     GitHubModule,
     result_runner,
     result_secret,
+    wrong,
 )
 
 APART = 2.0  # seconds between two looks at a runner that is to be replaced: what GitHub tells of one flickers
+LONGEST = 64  # characters of a name
 ANOTHER = "give each runner a name of its own"
 
 
@@ -307,6 +309,9 @@ def make(runners: Runners, name: str, replace: bool, *rest: Any) -> tuple[JitCon
 def work(module: GitHubModule, client: Client, scope: Scope) -> dict[str, Any]:
     """What the module returns."""
     name, replace, labels = (module.params[each] for each in ("name", "replace", "labels"))
+    if not name.strip() or len(name) > LONGEST:
+        why = f"no name of a runner, which has 1 to {LONGEST} characters"
+        raise wrong("name", repr(name), why, "name it so")
     if labels is None:
         labels = default_labels(module.architecture())
     if problems := label_problems(labels):

@@ -68,6 +68,7 @@ options:
     description:
       - How many seconds to wait for the job of a busy runner to end, with O(state=absent). With V(0), a busy runner is
         refused, and the module fails.
+      - If GitHub cannot be asked meanwhile, the watch begins anew when it can.
       - A runner that is not ephemeral is then watched for O(idle_for) seconds more, and may take its next job
         meanwhile. Stop it from taking one by other means, such as a runner group without repositories.
     type: int
@@ -273,8 +274,10 @@ SECONDS = ("idle_for", "wait_timeout", "offline_for")
 
 
 def find(module: GitHubModule, runners: Runners) -> Runner | None:
-    """The runner that the options name."""
+    """The runner that the options name; Failure if they do not."""
     name = module.params["name"]
+    if name == "":  # a variable without a value, not a runner that is gone
+        raise wrong("name", "''", "no name", "name the runner")
     return runners.get(module.params["id"]) if name is None else runners.find(name)
 
 

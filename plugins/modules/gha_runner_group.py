@@ -171,7 +171,7 @@ group:
       type: bool
       sample: true
     selected_workflows:
-      description: Those, in alphabetical order.
+      description: Those, in alphabetical order; none if any workflow may.
       type: list
       elements: str
       sample: [my-org/my-repository/.github/workflows/deploy.yml@refs/heads/main]
@@ -301,7 +301,7 @@ def state_of(group: GroupSettings | None, groups: RunnerGroups, users: Mapping[i
         "visibility": group.visibility,
         "allows_public_repositories": group.allows_public,
         "restricted_to_workflows": group.restricted_to_workflows,
-        "selected_workflows": sorted(group.selected_workflows),
+        "selected_workflows": sorted(group.selected_workflows) if group.restricted_to_workflows else [],
         groups.users.called: sorted(users.values(), key=str.lower) if group.visibility == "selected" else None,
     }
 
@@ -318,6 +318,9 @@ def present(module: GitHubModule, groups: RunnerGroups, wanted: State) -> tuple[
         chosen = dict(known.get(each.lower()) or groups.user(each) for each in wanted[called])
     after = {"name": name, **DEFAULTS, **before, **{key: wanted[key] for key in SETTINGS if key in wanted}}
     after[called] = sorted(chosen.values(), key=str.lower) if after["visibility"] == "selected" else None
+    # GitHub may keep those that it does not heed.
+    workflows = wanted.get("selected_workflows", sorted(group.selected_workflows) if group else [])
+    after["selected_workflows"] = workflows if after["restricted_to_workflows"] else []
     changed = [key for key in SETTINGS if before and before[key] != after[key]]
     if group and group.workflows_read_only and {*changed} & {"restricted_to_workflows", "selected_workflows"}:
         why = "the workflows of this group are the enterprise's to choose"

@@ -42,8 +42,9 @@ LONGEST_PAUSE = 5.0  # seconds; what takes longer is the caller's to wait for
 IDLE_CONNECTION = 50.0
 REDIRECTS = (301, 302, 303, 307, 308)
 REDIRECTIONS = 5  # in a row
-# Names of exceptions of urllib3 and ssl: what happens before a request is written, and after. All else is unknown.
-NEVER_SENT = {"NewConnectionError", "ConnectTimeoutError", "SSLCertVerificationError", "CertificateError"}
+# Names of exceptions of the libraries: what happens before a request is written, and after. All else is unknown.
+NO_URL = {"InvalidURL", "LocationParseError"}  # the server's or the proxy's
+NEVER_SENT = {"NewConnectionError", "ConnectTimeoutError", "SSLCertVerificationError", "CertificateError", *NO_URL}
 SURELY_SENT = {"ReadTimeoutError", "IncompleteRead", "ChunkedEncodingError"}
 PAGE_SIZE = 100  # GitHub's maximum
 READINGS = 3  # of a list that changes while it is read
@@ -387,6 +388,8 @@ def _unreachable(call: Call, exc: BaseException) -> Unreachable:
         causes += [each for each in inner if isinstance(each, BaseException) and each not in causes]
     kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
     words = re.sub(r"^(<[^>]*>|\w+\(host=.*?\)): ", "", str(causes[-1])) or type(causes[-1]).__name__
+    if kinds & NO_URL:  # and they quote it, though a proxy's may have a password in it
+        words = "its address, or that of the proxy, is no URL"
     sent = None
     if kinds & NEVER_SENT or "Tunnel connection" in words:
         sent = False

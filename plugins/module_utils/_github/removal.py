@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from .errors import GitHubError
 from .runners import Runner, Runners
 
 LOOK = 15.0  # seconds between two looks
@@ -49,19 +50,27 @@ def remove(
         seconds: For how long it has to be fit, at each look.
         wait: Seconds until it has to be fit; it is watched for `seconds` after that if need be.
         sleep, clock: For tests.
+
+    Raises:
+        GitHubError: GitHub refuses, or cannot be asked, and that not only for some of the time that there is to wait.
     """
     limit = clock() + wait
     since: float | None = None  # when it began to be fit
     while True:
-        runner = runners.get(runner_id)
-        if runner is None:
-            return True
-        now = clock()
-        since = None if not fit(runner) else now if since is None else since
-        if since is not None and now - since >= seconds:
-            if runners.delete(runner_id) == "gone":
+        try:
+            runner = runners.get(runner_id)
+            if runner is None:
                 return True
-            since = None  # it has a job, whatever it looks like
+            now = clock()
+            since = None if not fit(runner) else now if since is None else since
+            if since is not None and now - since >= seconds:
+                if runners.delete(runner_id) == "gone":
+                    return True
+                since = None  # it has a job, whatever it looks like
+        except GitHubError as exc:
+            now, since = clock(), None  # what is not known is not fit
+            if not exc.transient or now >= limit:
+                raise
         if since is None and now >= limit:
             return False
         sleep(min(LOOK, limit - now if since is None else since + seconds - now))

@@ -148,7 +148,7 @@ def find_group(groups: Iterable[Group], name: str | None, scope: Scope) -> Group
         if group.default if name is None else group.name.casefold() == name.casefold():
             return group
     raise NotFound(
-        f"find the runner group {name or 'Default'!r} in {scope}",
+        f"find the runner group {'Default' if name is None else name!r} in {scope}",
         message="there are only " + ", ".join(repr(group.name) for group in groups),
         hint="name one of these, or make the group at GitHub, and let the credential see it",
     )

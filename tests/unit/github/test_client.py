@@ -565,6 +565,17 @@ class TestProxies:
         assert caught.value.sent is False
         assert "hidden" not in str(caught.value)
 
+    @pytest.mark.parametrize("url", ["http://me:hidden@h:99999", "http://me:hidden/pw@h:9", "http://me:hidden#pw@h:9"])
+    def test_a_proxy_whose_url_is_none(
+        self, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        """The libraries quote it, with the password or what they take for the host."""
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        with pytest.raises(errors.Unreachable, match=r"is no URL.*HTTPS_PROXY") as caught:
+            make_client("https://github.invalid").post("/x", action="try")
+        assert caught.value.sent is False
+        assert "hidden" not in str(caught.value)
+
 
 @pytest.mark.parametrize("api_url", ["https://github.com", "github.com", "https://x:y@host/api/v3", ""])
 def test_bad_api_url(make_client: MakeClient, api_url: str) -> None:

@@ -15,6 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import removal
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import (
+    GitHubError,
+    ServerError,
+    Unauthorized,
+)
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner, Runners
 
 IDLE = Runner(7, "one", "Linux", "online", False, ())
@@ -62,6 +67,10 @@ class GitHub:
 
 def remove(github: GitHub, seconds: float = 60, wait: float = 0, fit: Any = removal.idle) -> bool:
     return removal.remove(github.runners, 7, fit, seconds=seconds, wait=wait, **github.around)
+
+
+def outage(kind: type[GitHubError] = ServerError) -> Any:
+    raise kind("look", message="no")
 
 
 def always(*runners: Runner) -> GitHub:
@@ -120,6 +129,35 @@ class TestRemove:
         github = GitHub(lambda now: [BUSY] if now < 50 else [])
         assert remove(github, wait=100)
         assert github.deletes == []
+
+    def test_an_outage_begins_the_watch_anew(self) -> None:
+        """What is not known is not idle."""
+        github = GitHub(lambda now: [IDLE] if not 20 < now < 50 else outage())
+        assert remove(github, wait=300)
+        assert github.deletes == [60 + 60]
+
+    def test_an_outage_without_time_to_wait(self) -> None:
+        github = GitHub(lambda now: [IDLE] if now < 20 else outage())
+        with pytest.raises(ServerError):
+            remove(github)
+        assert github.deletes == []
+
+    def test_an_outage_at_the_end_of_the_wait(self) -> None:
+        github = GitHub(lambda now: [BUSY] if now < 20 else outage())
+        with pytest.raises(ServerError):
+            remove(github, wait=300)
+        assert github.now == 300
+
+    def test_a_delete_without_an_answer_is_looked_after(self) -> None:
+        github = GitHub(lambda now: [IDLE], refuses=lambda now: bool(now < 65 and outage()))
+        assert remove(github, wait=300)
+        assert github.deletes == [60, 60 + removal.LOOK + 60]
+
+    def test_a_refusal_for_good_is_not_waited_out(self) -> None:
+        github = GitHub(lambda now: [BUSY] if now < 20 else outage(Unauthorized))
+        with pytest.raises(Unauthorized):
+            remove(github, wait=300)
+        assert github.now == 30
 
     def test_one_that_is_not_there(self) -> None:
         assert remove(always())

@@ -72,6 +72,10 @@ def test_a_group_that_is_not_there(run: Run, double: Double, scope: str, there: 
     assert runners(double) == []
 
 
+def test_a_group_without_a_name(run: Run) -> None:
+    assert make(run, runner_group="")["msg"].startswith("Could not find the runner group '' in my-org: there are only ")
+
+
 def test_labels_by_default(run: Run) -> None:
     found = make(run, labels=None, architecture="aarch64")
     assert found["runner"]["labels"] == ["arm64", "ephemeral", "linux", "self-hosted"]
@@ -84,10 +88,18 @@ def test_labels_that_are_none(run: Run, calls: Calls, labels: list[str]) -> None
     assert calls() == []
 
 
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("name", ["", " ", "x" * 65])
+def test_a_name_that_is_none(run: Run, calls: Calls, name: str, check: bool) -> None:
+    found = make(run, name=name, check=check)
+    assert found["msg"].startswith(f"name = {name!r}: no name of a runner, which has 1 to 64 characters. Do: ")
+    assert calls() == []
+
+
 def test_what_github_refuses_is_told_in_its_words(run: Run) -> None:
-    error = make(run, name="x" * 65)["error"]
+    error = make(run, work_folder="")["error"]
     assert (error["status"], error["kind"]) == (422, "Unprocessable")
-    assert "properties/name" in error["message"]
+    assert "properties/work_folder" in error["message"]
 
 
 class TestCheckMode:

@@ -281,6 +281,8 @@ class TestOptions:
             ({"state": "pruned"}, "all of the following are missing: name_prefix"),
             ({"state": "absent", "name": "one", "id": 7}, "parameters are mutually exclusive: name|id|name_prefix"),
             ({"state": "pruned", "name_prefix": ""}, "name_prefix = '': every name begins so. Do: "),
+            ({"state": "absent", "name": ""}, "name = '': no name. Do: "),
+            ({"name": "", "labels": ["x"]}, "name = '': no name. Do: "),
             ({"state": "absent", "name": "one", "idle_for": -1}, "idle_for = -1: no time. Do: "),
             ({"state": "absent", "name": "one", "wait_timeout": -1}, "wait_timeout = -1: no time. Do: "),
             ({"state": "pruned", "name_prefix": "x", "offline_for": -1}, "offline_for = -1: no time. Do: "),

@@ -150,9 +150,22 @@ class TestOneSetting:
 
     def test_no_workflows_any_more(self, group: Callable[..., Result]) -> None:
         group(**BEFORE)
-        assert group(restricted_to_workflows=False)["changed"] is True
         found = group(restricted_to_workflows=False)
-        assert (found["changed"], found["group"]["restricted_to_workflows"]) == (False, False)
+        assert found["changed"] is True
+        assert (found["group"]["restricted_to_workflows"], found["group"]["selected_workflows"]) == (False, [])
+        again = group(restricted_to_workflows=False)
+        assert (again["changed"], again["group"]) == (False, found["group"])
+
+    @pytest.mark.parametrize(("restricted", "changed"), [(False, False), (True, True)])
+    def test_workflows_that_github_keeps_without_heeding_them(
+        self, run: Run, double: Double, ask: Ask, restricted: bool, changed: bool
+    ) -> None:
+        told = ask("GET", GROUPS)
+        told["runner_groups"][2]["selected_workflows"] = [WORKFLOW]
+        double.admin.fault(method="GET", path="/runner-groups$", status=200, body=told)
+        found = run(MODULE, name="builders", restricted_to_workflows=restricted)
+        assert (found["changed"], found["group"]["selected_workflows"]) == (changed, [WORKFLOW] if restricted else [])
+        assert ask("GET", f"{GROUPS}/3")["selected_workflows"] == found["group"]["selected_workflows"]
 
     def test_the_order_of_lists_means_nothing(self, group: Callable[..., Result]) -> None:
         group(**{**BEFORE, "repositories": ["app", "site"]})

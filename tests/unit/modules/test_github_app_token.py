@@ -117,6 +117,7 @@ class TestWrong:
     def test_a_token_makes_no_tokens(self, run: Run, calls: Calls, environ: bool) -> None:
         found = run(MODULE, **({"token": None, "environ": {"GITHUB_TOKEN": "ghp_x"}} if environ else {}))
         assert found["msg"].startswith("token = (hidden): only a GitHub App makes tokens. Do: give client_id")
+        assert ("(from the environment: GITHUB_TOKEN)" in found["msg"]) is environ
         assert calls() == []
 
     @pytest.mark.parametrize(

@@ -273,6 +273,14 @@ class TestOptions:
                 {"token": None, "app_id": "5", "private_key": "x", "private_key_file": "/no.pem"},
                 "private_key_file = /no.pem: there is a private_key too. Do: give one of the two",
             ),
+            (
+                {"token": None, "app_id": "5", "private_key": "", "private_key_file": "/no.pem"},
+                "private_key_file = /no.pem: No such file or directory.",
+            ),
+            (
+                {"token": None, "app_id": "5", "private_key": "no key", "private_key_file": ""},
+                "private_key = (hidden): no PEM text",
+            ),
         ],
     )
     def test_wrong(self, run: Run, calls: Calls, module: str, options: dict[str, Any], problem: str) -> None:
@@ -329,6 +337,16 @@ class TestEnvironment:
         found = run(module, token=None, environ=environ)
         assert found["msg"].startswith("app_id = (hidden): there is a token too. Do: ")
         assert found["msg"].endswith(" (from the environment: GITHUB_APP_ID, GITHUB_TOKEN)")
+        environ = {"GITHUB_APP_ID": "5", "GITHUB_APP_PRIVATE_KEY_FILE": "/no.pem"}
+        found = run(module, token=None, environ=environ)
+        assert found["msg"].startswith("private_key_file = /no.pem: No such file or directory.")
+        assert found["msg"].endswith(" (from the environment: GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY_FILE)")
+
+    @pytest.mark.parametrize("option", ["scope", "api_url", "ca_file"])
+    def test_it_is_not_blamed_for_what_is_none_of_its(self, run: Run, module: str, option: str) -> None:
+        found = run(module, token=None, environ={"GITHUB_TOKEN": TOKEN}, **{option: "/a b"})
+        assert found["msg"].startswith(f"{option} = '/a b': ")
+        assert "environment" not in found["msg"]
 
     def test_a_token_from_there_is_hidden_too(self, run: Run, double: Double, module: str) -> None:
         """Where GitHub, or a proxy, says it back."""
@@ -445,6 +463,15 @@ class TestApp:
     def test_what_is_no_key(self, run: Run, calls: Calls, module: str, text: str, why: str) -> None:
         found = run(module, app_id=5, private_key=text)
         assert found["msg"].startswith(f"private_key = (hidden): {why}")
+        assert calls() == []
+
+    @pytest.mark.parametrize("name", ["option", "environment"])
+    def test_the_key_itself_instead_of_its_file(self, run: Run, calls: Calls, key: str, module: str, name: str) -> None:
+        """Ansible writes why a task failed even with no_log, so nobody but the module can hide it."""
+        given = {"private_key_file": key} if name == "option" else {}
+        environ = {"GITHUB_APP_PRIVATE_KEY_FILE": key} if name == "environment" else {}
+        found = run(module, app_id=5, environ=environ, **given)  # which sees to it that no line of it is shown
+        assert found["msg"].startswith("private_key_file = (hidden): the key itself, not its file. Do: ")
         assert calls() == []
 
 
