@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ from tests.contract.role import KEY_FILE, Role, documented, without
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.machines import MachinesInMemory
 from tests.doubles.proxmox.server import Double
+from tests.gates import community_proxmox
+from tests.lab.common import CHECKOUT
 
 OWNER = "ephemeral-github-runners"
 VERSIONS = {8: "8.4.14", 9: "9.2.2"}
@@ -300,3 +307,51 @@ def test_two_clones_with_one_machine_id(pve_double: Double, pve_tls: tuple[Path,
         role.do(act)
     (problem,) = role.reached()["problems"]
     assert "runner-b (251 on pve): it has the address 192.0.2.100, as runner-a has. Do: empty /etc/" in problem
+
+
+@pytest.mark.parametrize("major", [1, 2], ids=["community1", "community2"])
+def test_the_inventory_that_is_shipped(
+    pve_double: Double, pve_tls: tuple[Path, Path], tmp_path: Path, major: int
+) -> None:
+    """Ours by tag or description, with the address of the agent or of cloud-init; no stranger and no template."""
+    role = Role(pve_double, pve_tls[1], user="admin")
+    role.do(role.plan()["vms"][0])
+    usual = {"net0": "virtio=BC:24:11:00:02:51,bridge=vmbr0", "ipconfig0": "ip=192.0.2.51/24,gw=192.0.2.1"}
+    pve_double.admin.define(
+        vms={
+            "251": {"config": {**usual, "name": "described", "description": f"Mine\n\n{OWNER}\n"}},
+            "252": {"config": {**usual, "name": "theirs", "tags": "ci"}},
+            "253": {"config": {**usual, "name": "model", "tags": OWNER, "template": 1}},
+        },
+        pools={"runners": {"vms": [251, 252, 253]}},
+    )
+    source = tmp_path / "inventory.proxmox.yml"
+    shutil.copy(CHECKOUT / source.name, source)
+    told = {
+        "PROXMOX_URL": f"https://{pve_double.host}:{pve_double.port}",
+        "PROXMOX_TOKEN_SECRET": SECRET,
+        "REQUESTS_CA_BUNDLE": str(pve_tls[1]),
+        "ANSIBLE_COLLECTIONS_PATH": str(community_proxmox.path(major)),
+        "HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "inventory", "-i", str(source), "--list", "--export"],
+        env={**{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}, **told},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert sorted(found["github_runners"]["hosts"]) == ["described", "gh-runner-01"]
+    hosts = found["_meta"]["hostvars"]
+    addresses = {name: hosts[name]["ansible_host"] for name in found["github_runners"]["hosts"]}
+    assert [*map(_plain, (addresses["gh-runner-01"], addresses["described"]))] == ["192.0.2.100", "192.0.2.51"]
+    assert (_plain(hosts["gh-runner-01"]["ansible_user"]), "ansible_user" in hosts["described"]) == ("admin", False)
+
+
+def _plain(value: Any) -> Any:
+    """A text that came from outside, whichever way Ansible exports it."""
+    return value["__ansible_unsafe"] if isinstance(value, dict) else value
