@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import wanted
 
-from .vm_cluster import DEFAULTS, PREFIX
+from .vm_cluster import DEFAULTS, PREFIX, Cluster, variables
 
 ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles" / "proxmox_runner_vm"
@@ -76,3 +77,17 @@ def test_every_variable_that_is_named_is_there() -> None:
     named = {name for page in pages for name in re.findall(rf"\b{PREFIX}[a-z_]+\b", page.read_text("utf-8"))}
     assert named <= known, sorted(named - known)
     assert set(EXAMPLE) <= known
+
+
+def test_the_template_that_is_documented_lacks_nothing() -> None:
+    """As Proxmox VE has it once `qm create` has imported the image and made the cloud-init drive."""
+    page = (ROLE / "README.md").read_text("utf-8").replace("\\\n", "")
+    (line,) = re.findall(r"^qm create (.*)$", page, re.MULTILINE)
+    number, *words = shlex.split(line)
+    config = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    config["scsi0"] = re.sub(r":0,import-from=[^,]+", f":base-{number}-disk-0", config["scsi0"]) + ",size=3G"
+    cluster = Cluster()
+    cluster.configs[9999] = {**config, "template": 1}
+    plan = cluster.plan(variables(template=number))
+    assert (plan["problems"], plan["notes"]) == ([], [])
+    assert plan["vms"][0]["template"] == 9999
