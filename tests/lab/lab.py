@@ -31,7 +31,7 @@ from docker.types import IPAMConfig, IPAMPool
 from tests.lab import engine, proxy
 from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
 from tests.lab.github import GitHub
-from tests.lab.host import Host, options, published
+from tests.lab.host import Host, execute, options, published
 from tests.lab.images import NEWEST, File, Images, Recipe, follow, tarball
 from tests.lab.keys import Authority, ssh_key
 
@@ -119,11 +119,10 @@ class Lab:
     def docker_packages(self) -> Packages:
         """Docker's own packages for Debian 12; the server is started, unless it runs."""
         self._server("packages", PACKAGES_NAME, self.images.docker_packages(), ["443/tcp"])
-        done = self.container("packages").exec_run(["cat", "/srv/linux/debian/fingerprint"])
-        said = bytes(done.output).decode().strip()  # type: ignore[arg-type]  # bytes: it was not asked for a stream
-        if done.exit_code:
-            raise Problem(f"The server of Docker's packages has no fingerprint: {said}")
-        return Packages(f"https://{PACKAGES_NAME}/linux", said)
+        done = execute(self.container("packages"), ["cat", "/srv/linux/debian/fingerprint"])
+        if done.rc:
+            raise Problem(f"The server of Docker's packages has no fingerprint: {done.stderr.strip()}")
+        return Packages(f"https://{PACKAGES_NAME}/linux", done.stdout.strip())
 
     @cached_property
     def authority(self) -> Authority:

@@ -22,6 +22,7 @@ import docker.errors
 from docker.models.containers import Container
 
 from tests.doubles.proxmox.machines import Boot, MachineError, configured, interface
+from tests.lab.host import execute
 from tests.lab.images import File, tarball
 from tests.lab.lab import VM, Lab
 
@@ -98,7 +99,7 @@ class LabMachines:
         """As ACPI's button does."""
         machine = self.machines[vmid]
         if machine.boot.image.obeys_shutdown:
-            machine.container.exec_run(["systemctl", "poweroff", "--no-block"])
+            execute(machine.container, ["systemctl", "poweroff", "--no-block"])
 
     def stop(self, vmid: int) -> None:
         """Pull the plug."""
@@ -142,12 +143,9 @@ class LabMachines:
         words = list(command)
         if stdin:
             words = ["sh", "-c", 'printf %s "$STDIN" | base64 -d | "$@"', "sh", *words]
-        done = self.machines[vmid].container.exec_run(
-            words, demux=True, environment={"STDIN": base64.b64encode(stdin).decode()} if stdin else {}
-        )
-        channels: Any = done.output  # with demux: both, each of them bytes or None
-        out, err = ((part or b"").decode(errors="replace") for part in channels)
-        return done.exit_code or 0, out, err
+        environment = {"STDIN": base64.b64encode(stdin).decode()} if stdin else {}
+        done = execute(self.machines[vmid].container, words, environment=environment)
+        return done.rc, done.stdout, done.stderr
 
     def read(self, vmid: int, path: str) -> bytes:
         """A file inside."""
