@@ -12,7 +12,7 @@ import trustme
 
 from tests.doubles.proxmox.server import running
 from tests.lab.keys import ssh_key
-from tests.lab.lab import Lab
+from tests.lab.lab import GITHUB_NAME, Lab
 from tests.lab.proxmox import LabMachines
 from tests.proxmox.conftest import Rig, access
 
@@ -34,6 +34,8 @@ def test_a_vm_that_boots_can_be_used(lab: Lab, tmp_path: Path) -> None:
         "ssh_keys": [public],
         "address": f"{address}/{lab.subnet().prefixlen}",
         "gateway": str(lab.subnet()[1]),
+        "start_timeout": 120,
+        "shutdown_timeout": 60,
     }
     words = [
         "--private-key",
@@ -41,8 +43,11 @@ def test_a_vm_that_boots_can_be_used(lab: Lab, tmp_path: Path) -> None:
         "--ssh-common-args",
         f"-o UserKnownHostsFile={tmp_path}/known_hosts",
     ]
-    machines = LabMachines(lab, package_lock=20)
-    with running(cert=own, key=own, access=access(), machines=machines, cluster={"pools": {"runners": {}}}) as double:
+    machines = LabMachines(lab)
+    options["nameservers"] = [machines.nameserver]
+    # No upgrade of packages at the first boot, which would need an archive.
+    cluster = {"pools": {"runners": {}}, "vms": {"9999": {"config": {"ciupgrade": 0}}}}
+    with running(cert=own, key=own, access=access(), machines=machines, cluster=cluster) as double:
         rig = Rig(double, ca, tmp_path, 2)
         rig.ok(*words, **options)
         known = (tmp_path / "known_hosts").read_text()
@@ -50,6 +55,9 @@ def test_a_vm_that_boots_can_be_used(lab: Lab, tmp_path: Path) -> None:
         key = machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode().split()[1]
         assert f"{address} ssh-ed25519 {key}\n" in known
         assert machines.run(250, ["cloud-init", "status"], b"")[1].strip() == "status: done"
+        assert machines.run(250, ["systemctl", "is-active", "package-lock"], b"")[1].strip() == "inactive"
+        assert machines.run(250, ["hostname"], b"")[1] == "gh-runner-01\n"
+        assert machines.run(250, ["getent", "hosts", GITHUB_NAME], b"")[0] == 0
         rig.writes()
         said = rig.ok(*words, **options)
         assert (said.changed, rig.writes()) == (0, [])
