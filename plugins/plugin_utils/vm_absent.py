@@ -16,6 +16,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
     judge_host,
     lacking,
 )
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import World
 
 
@@ -43,8 +44,8 @@ def leave(wanted: Mapping[str, Any], world: World) -> dict[str, Any]:
             place.wrong("vmid", f"the VM is managed by HA ({managed})", f"`ha-manager remove vm:{vm['vmid']}`")
         own = f"/vms/{vm['vmid']}"
         running = there.get("status") != "stopped"
-        needed = [(own, "VM.Allocate", ""), *([(own, "VM.PowerMgmt", "")] if running else [])]
-        problems += lacking(needed, world)
+        needed = ("VM.Allocate", *(["VM.PowerMgmt"] if running else []))
+        problems += lacking([Need(own, (privilege,)) for privilege in needed], world)
         found.append(
             {
                 "vmid": vm["vmid"],

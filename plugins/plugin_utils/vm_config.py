@@ -131,6 +131,18 @@ def disks(config: Mapping[str, object]) -> dict[str, dict[str, str]]:
     return found
 
 
+def storages(config: Mapping[str, object], *, drives: bool = False) -> list[str]:
+    """The storages of a VM's disks, its EFI variables and its TPM; with `drives` of its CD-ROM drives, too."""
+    found = set()
+    for bus, value in config.items():
+        if DISK.fullmatch(bus) or bus in ("efidisk0", "tpmstate0"):
+            drive = properties(value, "volume")
+            volume = drive.get("volume", drive.get("file", ""))
+            if ":" in volume and (drives or not (drive.get("media") == "cdrom" or is_cloud_init(value))):
+                found.add(volume.partition(":")[0])
+    return sorted(found)
+
+
 def storage_of(disk: Mapping[str, str]) -> str:
     """The storage that a disk's volume is on."""
     return disk.get("volume", "").partition(":")[0]
@@ -138,7 +150,8 @@ def storage_of(disk: Mapping[str, str]) -> str:
 
 def is_cloud_init(value: object) -> bool:
     """Whether a drive is cloud-init's."""
-    volume = properties(value, "volume").get("volume", "")
+    drive = properties(value, "volume")
+    volume = drive.get("volume", drive.get("file", ""))
     return bool(re.search(r"[:/](?:vm-[0-9]+-)?cloudinit(?:\.[a-z0-9]+)?$", volume))
 
 

@@ -14,7 +14,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER, PREFIX
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import (
     OPTION_PRIVILEGES,
-    agent_privilege,
+    Need,
+    agent_privileges,
     bridge_path,
     missing,
 )
@@ -102,8 +103,13 @@ def judge_template(place: Place, vm: Mapping[str, Any], world: World) -> tuple[i
     notes = []
     if bus is None:
         place.wrong("template", "its boot order names no disk", f"set it with `qm set {vmid} --boot order=scsi0`")
-    elif bus.startswith("ide"):
+    elif bus.startswith(("ide", "sata")):
         notes.append(f"template {vmid}: the boot disk is {bus}, which is slow. Do: use scsi0 with virtio-scsi-single")
+    elif bus.startswith("scsi") and not str(config.get("scsihw", "lsi")).startswith("virtio"):
+        notes.append(
+            f"template {vmid}: the controller of {bus} is {config.get('scsihw', 'lsi')}, for which the kernels of "
+            f"cloud images may have no driver. Do: qm set {vmid} --scsihw virtio-scsi-single"
+        )
     if not any(key.startswith("serial") for key in config):
         notes.append(
             f"template {vmid}: no serial console, which cloud images want. "
@@ -135,9 +141,8 @@ def judge_node(place: Place, vm: Mapping[str, Any], node: str, world: World) -> 
 
 def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, world: World) -> list[str]:
     """The storages that a new VM takes space of, of those that are there; what is wrong with them is written down."""
-    disks = vm_config.disks(world.config(source) or {})
-    of_template = sorted({vm_config.storage_of(disk) for disk in disks.values()} - {""})
-    names = [vm["storage"]] if vm["storage"] else of_template
+    config = world.config(source) or {}
+    names = [vm["storage"]] if vm["storage"] else vm_config.storages(config)
     option = "storage" if vm["storage"] else "template"
     for name in names:
         there = world.storages.get((node, name))
@@ -154,8 +159,11 @@ def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, 
             place.wrong(option, f"the storage {name} takes no disks of VMs", "write one that has the content `images`")
     home = world.vms[source]["node"]
     if node != home:
+        # Proxmox VE counts the cloud-init drive, too. What the token does not see is left to the API to refuse.
         local = [
-            name for name in of_template if not vm_config.yes(world.storages.get((home, name), {}).get("shared", 0))
+            name
+            for name in vm_config.storages(config, drives=True)
+            if (home, name) in world.storages and not vm_config.yes(world.storages[home, name].get("shared", 0))
         ]
         if local:
             place.wrong(
@@ -166,32 +174,25 @@ def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, 
     return [name for name in names if (node, name) in world.storages]
 
 
-def _needs(
-    vm: Mapping[str, Any], act: Mapping[str, Any], storages: list[str], world: World
-) -> list[tuple[str, str, str]]:
-    """The privileges that these actions need: path, privilege, and a second path where it may be held."""
+def _needs(vm: Mapping[str, Any], act: Mapping[str, Any], storages: list[str], world: World) -> list[Need]:
+    """The privileges that these actions need."""
     own, pool = f"/vms/{vm['vmid']}", f"/pool/{act['pool']}" if act["pool"] else ""
-    needed = []
+    needed = [Need(own, OPTION_PRIVILEGES[option], pool) for option in act["options"]]
+    space = [Need(f"/storage/{name}", ("Datastore.AllocateSpace",)) for name in storages]
     if "create" in act["actions"]:
-        needed += [(f"/vms/{act['template']}", "VM.Clone", ""), (own, "VM.Allocate", pool), (own, "VM.Audit", pool)]
-        needed += [
-            (own, privilege, pool) for option, privilege in OPTION_PRIVILEGES.items() if option in act["options"]
-        ]
-        needed += [(f"/storage/{name}", "Datastore.AllocateSpace", "") for name in storages]
-    else:
-        needed += [(own, OPTION_PRIVILEGES[option], pool) for option in act["options"]]
+        needed += [Need(f"/vms/{act['template']}", ("VM.Clone",)), *space]
+        needed += [Need(own, (privilege,), pool) for privilege in ("VM.Allocate", "VM.Audit")]
     if "create" in act["actions"] or "net0" in act["options"]:
         device = act["network"]
         # Other names may be those of networks in zones that are not told here; the API refuses these by itself.
         if world.version >= (8, 0) and re.fullmatch(r"vmbr[0-9]+", device.get("bridge", "")):
-            needed.append((bridge_path(device["bridge"], device.get("tag")), "SDN.Use", ""))
+            needed.append(Need(bridge_path(device["bridge"], device.get("tag")), ("SDN.Use",)))
     if "resize" in act["actions"]:
-        needed.append((own, "VM.Config.Disk", pool))
-        needed += [(f"/storage/{name}", "Datastore.AllocateSpace", "") for name in storages]
+        needed += [Need(own, ("VM.Config.Disk",), pool), *space]
     if "start" in act["actions"]:
-        needed.append((own, "VM.PowerMgmt", pool))
+        needed.append(Need(own, ("VM.PowerMgmt",), pool))
     if vm["address"] == "dhcp":
-        needed.append((own, agent_privilege(world.version, "Audit"), pool))
+        needed.append(Need(own, agent_privileges(world.version), pool))
     return needed
 
 
@@ -264,17 +265,14 @@ def judge_privileges(
     place.problems += lacking(_needs(vm, act, storages, world), world)
 
 
-def lacking(needed: list[tuple[str, str, str]], world: World) -> list[str]:
+def lacking(needed: list[Need], world: World) -> list[str]:
     """Lines for the privileges that are needed and not held; none if they could not be asked for."""
     if not world.permissions:  # empty is told by itself
         return []
-    found: dict[str, list[str]] = {}
-    for path, privilege in missing(world.permissions, needed):
-        found.setdefault(path, []).append(privilege)
     return [
         f"{PREFIX}api_token_id: the token lacks {', '.join(privileges)} on {path}. "
         f"Do: give it a role with that there (README of the role): pveum acl modify {path} --tokens … --roles …"
-        for path, privileges in found.items()
+        for path, privileges in missing(world.permissions, needed).items()
     ]
 
 

@@ -24,7 +24,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
     judge_storages,
     judge_template,
 )
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import UNFINISHED
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, UNFINISHED
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import held
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
     World,
@@ -32,6 +32,19 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world 
     config_path,
     tasks_path,
     unfinished,
+)
+
+#: What to do about what only Proxmox VE itself could tell, by its words.
+_REMEDIES = (
+    (
+        r"config file already exists|already exists on node",
+        f"write another {PREFIX}vmid: a VM has it that the token may not see",
+    ),
+    (r"for modifying tag", f"allow that tag at Datacenter > Options, or set {PREFIX}ownership: description"),
+    (r"Permission check failed", "give the token a role with that there (README of the role)"),
+    (r"no quorum", "bring the cluster's nodes back (pvecm status)"),
+    (r"Linked clone feature is not supported", f"set {PREFIX}full_clone: true, or use a template on another storage"),
+    (r"VM is locked", "wait until that has ended (a lock that was left behind goes with qm unlock)"),
 )
 
 
@@ -236,13 +249,14 @@ def left_over(
                 reasons = ended or reasons
         if "update" in undone:
             reasons.append(f"{', '.join(act['changes'])} not as wanted")
+        why = "; ".join(dict.fromkeys(reasons)) or "Proxmox VE gave no reason"
+        remedy = next((remedy for words, remedy in _REMEDIES if re.search(words, why)), "see to that")
         done = (
             "nothing of it is there" if "create" in undone else "what is there stays, and the next run goes on with it"
         )
         problems.append(
-            f"{act['name']} ({act['vmid']} on {act.get('node')}): {' + '.join(undone)} failed: "
-            f"{'; '.join(dict.fromkeys(reasons)) or 'Proxmox VE gave no reason'} ({done}). "
-            "Do: see to that, and run this again"
+            f"{act['name']} ({act['vmid']} on {act.get('node')}): {' + '.join(undone)} failed: {why} ({done}). "
+            f"Do: {remedy}, and run this again"
         )
     return {"paths": list(dict.fromkeys(paths)), "problems": problems}
 

@@ -45,6 +45,7 @@ OTHERWISE: dict[tuple[str, str], dict[str, Any]] = {
 BESIDES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/nodes"): ("disk", "id", "maxdisk", "type"),
     ("GET", "/nodes/{node}/qemu"): ("disk",),
+    ("GET", "/cluster/tasks"): tuple("endtime id node pid pstart saved starttime status type user".split()),
     ("GET", "/storage"): ("content", "shared", "type"),
     ("GET", "/nodes/{node}/qemu/{vmid}/status/current"): ("disk",),
 }

@@ -160,15 +160,18 @@ def test_what_else_stands_in_an_option_is_kept() -> None:
 
 
 def test_several_vms_from_one_definition() -> None:
-    vms = [{"name": "a", "vmid": 250}, {"name": "b", "vmid": 251, "cores": 8}]
+    other = {"name": "b", "vmid": 251, "cores": 8, "node": "pve2", "address": "10.0.0.6/24", "template": 9998}
     cluster = Cluster()
-    cluster.permissions["/vms/251"] = cluster.permissions["/vms/250"]
-    told = variables(vms=vms)
+    _two_nodes(cluster)
+    cluster.add(9998, dict(cluster.configs[9999]), node="pve2", template=1)
+    for here, there in (("/vms/250", "/vms/251"), ("/vms/9999", "/vms/9998")):
+        cluster.permissions[there] = cluster.permissions[here]
+    told = variables(vms=[{"name": "a", "vmid": 250}, other], address="10.0.0.5/24")
     cluster.run(told)
-    assert [(cluster.configs[vmid]["name"], cluster.configs[vmid]["cores"]) for vmid in (250, 251)] == [
-        ("a", 4),
-        ("b", 8),
-    ]
+    assert [
+        (cluster.vms[vmid]["node"], *(cluster.configs[vmid][option] for option in ("name", "cores", "ipconfig0")))
+        for vmid in (250, 251)
+    ] == [("pve1", "a", 4, "ip=10.0.0.5/24"), ("pve2", "b", 8, "ip=10.0.0.6/24")]
     assert actions(cluster.plan(told)) == [[], []]
 
 
@@ -258,6 +261,55 @@ def test_problems(options: Json, change: Callable[[Cluster], object] | None, pro
     assert all(". Do: " in line for line in plan["problems"])
 
 
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({}, ""),
+        ({"serial0": None}, "template 9999: no serial console, which cloud images want. Do: qm set 9999 --serial0"),
+        ({"agent": None}, "template 9999: the guest agent is off; it has to be installed in the image, too"),
+        ({"agent": "0,type=virtio"}, "template 9999: the guest agent is off"),
+        ({"scsihw": None}, "template 9999: the controller of scsi0 is lsi, for which"),
+        ({"scsihw": "megasas"}, "template 9999: the controller of scsi0 is megasas, for which"),
+        ({"scsi0": None, "ide0": "local-lvm:x,size=2G", "boot": "order=ide0"}, "the boot disk is ide0, which is slow"),
+        ({"scsi0": None, "sata0": "local-lvm:x,size=2G", "boot": "order=sata0"}, "the boot disk is sata0, which is"),
+        ({"scsi0": None, "virtio0": "local-lvm:x,size=2G", "boot": "order=virtio0", "scsihw": None}, ""),
+    ],
+)
+def test_what_a_template_should_have_is_said(change: Json, note: str) -> None:
+    """It may be cloned all the same: what is in the image cannot be seen from outside."""
+    cluster = Cluster()
+    _template(**change)(cluster)
+    plan = cluster.plan(variables())
+    assert plan["problems"] == []
+    assert len(plan["notes"]) == bool(note)
+    assert note in "".join(plan["notes"])
+
+
+def test_all_that_a_clone_takes_space_of() -> None:
+    """Disk, EFI variables and TPM; the cloud-init drive is for whoever may clone, and yet keeps it on its node."""
+    cluster = Cluster()
+    _template(efidisk0="efi:base-9999-disk-1,size=4M", tpmstate0="file=tpm:base-9999-disk-2,size=4M")(cluster)
+    cluster.configs[9999]["ide2"] = "local:9999/vm-9999-cloudinit.qcow2,media=cdrom"
+    problems = cluster.plan(variables())["problems"]
+    assert [line.split(". Do:")[0] for line in problems] == [
+        f"proxmox_runner_vm_template = 9999: there is no storage {name} on the node pve1 that the token may see"
+        for name in ("efi", "tpm")
+    ]
+    assert cluster.plan(variables(storage="local-lvm"))["problems"] == []
+
+
+def test_a_local_cloud_init_drive_keeps_a_clone_on_its_node() -> None:
+    cluster = Cluster()
+    _two_nodes(cluster)
+    for storage in cluster.storages.values():
+        storage["shared"] = 1
+    cluster.configs[9999]["ide2"] = "local:9999/vm-9999-cloudinit.qcow2,media=cdrom"
+    assert cluster.plan(variables(node="pve2"))["problems"] == []  # the token does not see that storage
+    cluster.storages["pve1", "local"] = {"status": "available", "content": "images", "shared": 0}
+    (problem,) = cluster.plan(variables(node="pve2"))["problems"]
+    assert "node = pve2: the template's disks are on local, which only pve1 has" in problem
+
+
 def test_all_problems_at_once() -> None:
     cluster = Cluster()
     _template(ide2=None)(cluster)
@@ -337,6 +389,34 @@ def test_any_privilege_less_is_told(path: str, privilege: str) -> None:
     (problem,) = cluster.plan(told)["problems"]
     where = "/sdn/zones/localnetwork/vmbr0/7" if privilege == "SDN.Use" else path
     assert f"the token lacks {privilege} on {where}" in problem
+
+
+def test_either_of_two_is_enough() -> None:
+    """Cloud-init's options are for who may change the network, too, and the agent's addresses for who may do all."""
+    told = variables(user="admin", ssh_keys=[KEY])
+    for has, other in (
+        ("VM.Config.Network", "VM.Config.Cloudinit"),
+        ("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted"),
+    ):
+        cluster = Cluster()
+        del cluster.permissions["/vms/250"][has]
+        (problem,) = cluster.plan(told)["problems"]
+        assert f"the token lacks {min(has, other)} on /vms/250. Do:" in problem
+        cluster.permissions["/vms/250"][other] = 1
+        assert cluster.plan(told)["problems"] == []
+    cluster = Cluster()
+    del cluster.permissions["/vms/250"]["VM.Config.Network"]
+    (problem,) = cluster.plan({**told, "proxmox_runner_vm_vlan": 7})["problems"]
+    assert "the token lacks VM.Config.Network on /vms/250. Do:" in problem  # the one that is enough for both
+
+
+def test_what_is_lacking_is_to_be_given_on_the_pool() -> None:
+    """What is granted on a VM goes when that is destroyed."""
+    cluster = Cluster()
+    cluster.permissions["/pool/runners"] = cluster.permissions.pop("/vms/250")
+    del cluster.permissions["/pool/runners"]["VM.PowerMgmt"]
+    (problem,) = cluster.plan(variables(pool="runners"))["problems"]
+    assert "the token lacks VM.PowerMgmt on /pool/runners. Do: give it a role with that there" in problem
 
 
 def test_privileges_of_proxmox_ve_8() -> None:

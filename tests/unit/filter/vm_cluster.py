@@ -34,7 +34,7 @@ PRIVILEGES: dict[str, list[str]] = {
     "/vms/9999": ["VM.Audit", "VM.Clone"],
     "/vms/250": [
         *("VM.Allocate", "VM.Audit", "VM.PowerMgmt", "VM.GuestAgent.Audit"),
-        *(f"VM.Config.{each}" for each in ("CPU", "Memory", "Disk", "Network", "Options", "Cloudinit")),
+        *(f"VM.Config.{each}" for each in ("CPU", "Memory", "Disk", "Network", "Options")),
     ],
     "/storage/local-lvm": ["Datastore.AllocateSpace"],
     "/sdn/zones/localnetwork": ["SDN.Use"],
@@ -45,6 +45,7 @@ TEMPLATE: Json = {
     "cores": 1,
     "memory": "1024",
     "cpu": "x86-64-v2-AES",
+    "scsihw": "virtio-scsi-single",
     "scsi0": "local-lvm:base-9999-disk-0,discard=on,size=2252M",
     "ide2": "local-lvm:vm-9999-cloudinit,media=cdrom,size=4M",
     "boot": "order=scsi0",
