@@ -75,6 +75,9 @@ class LabMachines:
     def _make(self, boot: Boot) -> Container:
         files = {"etc/machine-id": File(f"{boot.image.machine_id}\n".encode() if boot.image.machine_id else b"", 0o444)}
         files["etc/lab/package-lock"] = File(f"{self.package_lock:g}\n".encode())
+        # As a template's disk has what all machines of a company shall trust.
+        trusted = {"ca_certs": {"trusted": [self.lab.authority.certificate.decode()]}}
+        files["etc/cloud/cloud.cfg.d/98-trusted.cfg"] = File(json.dumps(trusted).encode())
         return self.lab.vm(f"{VM}{boot.vmid}", [("/", files, 0)])
 
     def shutdown(self, vmid: int) -> None:
