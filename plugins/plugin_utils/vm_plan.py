@@ -27,6 +27,7 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, UNFINISHED
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import held
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
+    Read,
     World,
     answers,
     config_path,
@@ -212,7 +213,7 @@ def left_over(
     plan: Mapping[str, Any],
     actions: Sequence[str],
     results: Sequence[Mapping[str, Any]] = (),
-    tasks: Sequence[Mapping[str, Any]] = (),
+    read: Read | None = None,
 ) -> dict[str, Any]:
     """What should have been done by now, and was not: told by the API, whatever a module said.
 
@@ -220,13 +221,13 @@ def left_over(
         plan: Made after the actions.
         actions: Those that must be done by now.
         results: Of the modules that did them; their ``item`` is the VM's part of the plan.
-        tasks: Answers to ``paths``, if they were asked.
+        read: Of ``paths``, if they were asked.
 
     Returns:
         ``paths`` (where the API tells how its last tasks ended) and ``problems`` (lines).
     """
     paths, problems = [], list(plan["problems"])
-    told = answers(tasks)
+    told = answers([read] if read else [])
     for act in plan["vms"]:
         undone = [action for action in act["actions"] if action in actions]
         if not undone:

@@ -6,26 +6,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_config
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import answer
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
+    Answer,
+    Read,
+    answer,
+    host_key_path,
+    interfaces_path,
+)
 
 #: The line that says of which machine the keys below it are: a VM that was made anew has another UUID.
 _MACHINE = "# machine "
 _KEY = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/=]{40,})")
 
 
-def address(result: Mapping[str, Any], vm: Mapping[str, Any]) -> str:
+def address(told: Answer, vm: Mapping[str, Any]) -> str:
     """The IPv4 address of a VM by what its guest agent answered; empty if it has none yet.
 
     Args:
-        result: Of asking ``agent/network-get-interfaces``.
+        told: Answer to `interfaces_path`.
         vm: Its part of a plan, whose ``network`` names the hardware address; Docker's bridges have others.
     """
-    told = answer(result)
     interfaces = told.data.get("result") if told.good and isinstance(told.data, Mapping) else None
     if not isinstance(interfaces, list):
         return ""
@@ -33,14 +38,19 @@ def address(result: Mapping[str, Any], vm: Mapping[str, Any]) -> str:
     return found[0] if found else ""
 
 
-def addresses(plan: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, Any]:
     """All VMs with their addresses: the configured one, or what the agent told.
 
+    Args:
+        plan: With VMs that run.
+        read: Of ``paths``, if they were asked.
+
     Returns:
-        ``hosts`` (each with ``name``, ``address``, ``user``, ``vmid``, ``node``, ``uuid``), ``lines`` (of an
-        inventory) and ``problems``.
+        ``paths`` (of the agents that are to be asked), ``waiting`` (the VMs of these that have no address yet),
+        ``hosts`` (each with ``name``, ``address``, ``user``, ``vmid``, ``node``, ``uuid``, and ``key_path``, where the
+        agent tells its host key), ``lines`` (of an inventory) and ``problems``.
     """
-    told = {result["item"]["vmid"]: result for result in results if result.get("item")}
+    paths, waiting = [], []
     problems, hosts = [], []
     seen: dict[str, str] = {}
     for vm in plan["vms"]:
@@ -48,13 +58,14 @@ def addresses(plan: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> 
         where = f"{vm['name']} ({vm['vmid']} on {vm.get('node')})"
         found = str(own["address"]).partition("/")[0]
         if found == "dhcp":
-            result = told.get(vm["vmid"], {})
-            found = address(result, vm)
+            paths.append(interfaces_path(vm))
+            told = answer(read or {}, paths[-1])
+            found = address(told, vm)
             if not found:
-                reason = answer(result).reason if result else ""
+                waiting.append(vm["name"])
                 problems.append(
-                    f"{where}: its guest agent tells no address: {reason or 'not asked'}. Do: see that the image has "
-                    f"qemu-guest-agent and the network a DHCP server (qm terminal {vm['vmid']}), raise "
+                    f"{where}: its guest agent tells no address: {told.reason or 'none so far'}. Do: see that the "
+                    f"image has qemu-guest-agent and the network a DHCP server (qm terminal {vm['vmid']}), raise "
                     f"{PREFIX}address_timeout, or give {PREFIX}address"
                 )
                 continue
@@ -65,13 +76,14 @@ def addresses(plan: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> 
             )
         seen.setdefault(found, vm["name"])
         hosts.append(
-            {key: vm.get(key) for key in ("name", "vmid", "node", "uuid")} | {"address": found, "user": own["user"]}
+            {key: vm.get(key) for key in ("name", "vmid", "node", "uuid")}
+            | {"address": found, "user": own["user"], "key_path": host_key_path(vm)}
         )
     lines = [
         f"{host['name']} ansible_host={host['address']}" + (f" ansible_user={host['user']}" if host["user"] else "")
         for host in hosts
     ]
-    return {"hosts": hosts, "problems": problems, "lines": lines}
+    return {"paths": paths, "waiting": waiting, "hosts": hosts, "problems": problems, "lines": lines}
 
 
 def marker(vmid: int) -> str:
@@ -107,7 +119,7 @@ def known(text: str, host: Mapping[str, Any]) -> dict[str, Any]:
 
 def host_key(
     host: Mapping[str, Any],
-    agent: Mapping[str, Any],
+    read: Read,
     scanned: Mapping[str, Any] | None = None,
     text: str = "",
     others: str = "",
@@ -116,7 +128,7 @@ def host_key(
 
     Args:
         host: One of `addresses`.
-        agent: Result of asking ``agent/file-read`` for the public key.
+        read: Of the host's ``key_path``.
         scanned: Result of ``ssh-keyscan``.
         text: The ``known_hosts`` file.
         others: What ``ssh-keygen -F`` found there of the address, hashed names included.
@@ -125,7 +137,7 @@ def host_key(
         ``block`` (to record; empty if there is no key), ``from_agent``, ``why_not`` (the agent's reason) and
         ``problem`` (another key stands in the file, which we did not record; or there is none to be had).
     """
-    told = answer(agent)
+    told = answer(read, host["key_path"])
     content = str(told.data.get("content", "")) if told.good and isinstance(told.data, Mapping) else ""
     key = _KEY.search(content)
     from_agent = key is not None

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the ephemeral.github_runners authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Proxmox VE's API was asked and has answered. Pure: results of ``ansible.builtin.uri`` in, the world out.
+"""What Proxmox VE's API was asked and has answered. Pure: results of the module ``proxmox_api_info``, *reads*, in; the
+world out.
 
 Proxmox VE says what is wrong in the HTTP reason phrase, and shows a token without privileges empty lists, with 200.
 """
@@ -16,7 +17,6 @@ from typing import Any
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_config
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER, UNFINISHED
 
-VERSION = "/version"
 RESOURCES = "/cluster/resources"
 STATUS = "/cluster/status"
 PERMISSIONS = "/access/permissions"
@@ -39,22 +39,27 @@ class Answer:
         return self.status == 200
 
 
-def answer(result: Mapping[str, Any]) -> Answer:
-    """A result of ``ansible.builtin.uri`` as what it means."""
-    said = str(result.get("msg", ""))
-    match = re.search(r"HTTP Error [0-9]+: (.*)", said, re.DOTALL)
-    reason = match[1] if match else re.sub(r"^Status code was -?[0-9]+ and not \[.*?\]: ", "", said)
-    body = result.get("json")
-    data = body.get("data") if isinstance(body, Mapping) else None
-    errors = body.get("errors") if isinstance(body, Mapping) else None
-    if errors and isinstance(errors, Mapping):
-        reason = f"{reason.strip()} ({', '.join(f'{key}: {value}' for key, value in errors.items())})"
-    return Answer(int(result.get("status") or -1), data, reason.strip())
+#: One result of the module.
+Read = Mapping[str, Any]
 
 
-def answers(results: Iterable[Mapping[str, Any]]) -> dict[str, Answer]:
-    """Answers by what was asked, the path; a later one takes the place of an earlier one."""
-    return {str(result["item"]): answer(result) for result in results if "item" in result}
+def answers(reads: Iterable[Read]) -> dict[str, Answer]:
+    """Answers by what was asked, the path; a later one takes the place of an earlier one.
+
+    If nobody answered a later read, what an earlier one told of the resources is no longer known.
+    """
+    found: dict[str, Answer] = {}
+    for read in reads:
+        if "answers" not in read:
+            found[RESOURCES] = Answer(-1, None, str(read.get("msg", "not asked")))
+        for each in read.get("answers", []):
+            found[str(each["path"])] = Answer(int(each["status"] or -1), each["data"], str(each["reason"]).strip())
+    return found
+
+
+def answer(read: Read, path: str) -> Answer:
+    """The answer to a path in one read."""
+    return answers([read]).get(path) or Answer(-1, None, str(read.get("msg", "")))
 
 
 @dataclass
@@ -109,20 +114,32 @@ def status_path(vm: Mapping[str, Any]) -> str:
     return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/current"
 
 
+def interfaces_path(vm: Mapping[str, Any]) -> str:
+    """Where a VM's guest agent tells its addresses."""
+    return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/agent/network-get-interfaces"
+
+
+def host_key_path(vm: Mapping[str, Any]) -> str:
+    """Where a VM's guest agent tells its public host key."""
+    return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/agent/file-read?file=/etc/ssh/ssh_host_ed25519_key.pub"
+
+
 def tasks_path(node: str, vmid: int, kind: str) -> str:
     """Where the last task of this kind is, as ``qmclone`` (of a template) or ``qmstart``."""
     return f"/nodes/{node}/tasks?vmid={vmid}&typefilter={kind}&limit=1&source=all"
 
 
-def world(found: dict[str, Answer]) -> World:
-    """The world that these answers tell of."""
+def world(reads: Iterable[Read]) -> World:
+    """The world that these reads tell of, the newest last."""
+    reads = list(reads)
+    found = answers(reads)
 
     def data(path: str, kind: type) -> Any:
         answer = found.get(path)
         return answer.data if answer is not None and answer.good and isinstance(answer.data, kind) else kind()
 
     seen = World(answers=found)
-    number = re.match(r"([0-9]+)\.([0-9]+)", str(data(VERSION, dict).get("version", "")))
+    number = re.match(r"([0-9]+)\.([0-9]+)", next((str(read["version"]) for read in reads if "version" in read), ""))
     seen.version = (int(number[1]), int(number[2])) if number else (0, 0)
     for each in data(RESOURCES, list):
         kind = each.get("type")

@@ -6,17 +6,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import requests
+import pytest
+from ansible.module_utils.testing import patch_module_args
 from proxmoxer import ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_reach
+from ansible_collections.ephemeral.github_runners.plugins.modules import proxmox_api_info
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_options, vm_plan, vm_reach
 from tests.contract.proxmox import SECRET, TOKEN, USER, Api
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.server import Double
@@ -27,7 +33,7 @@ Json = dict[str, Any]
 README = CHECKOUT / "roles" / "proxmox_runner_vm" / "README.md"
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 #: How an option is sent that is not sent as it is.
-_SENT = {
+_SENT: dict[str, Callable[[Any], Any]] = {
     "tags": ",".join,
     "sshkeys": lambda value: quote(value, safe=""),
     "nameserver": " ".join,
@@ -62,39 +68,37 @@ class Role:
         told = {"api_hosts": [double.host], "api_port": double.port, "api_user": USER, "api_token_id": TOKEN}
         told |= {"api_token_secret": SECRET, "ca_file": str(ca)}
         self.variables = variables(**{**told, "pool": "runners", **options})
-        self.double = double
-        self.wanted = filters.wanted(self.variables)
+        self.wanted = vm_options.wanted(self.variables)
         assert self.wanted["problems"] == []
         self.api = Api(double, ca)
 
-    def ask(self, path: str, host: str = "") -> Json:
-        """The result of asking for a path, as Ansible has it."""
-        secret = self.variables["proxmox_runner_vm_api_token_secret"]
-        try:
-            answer = requests.get(
-                filters.url_of(host or self.double.host, self.double.port) + path,
-                headers={"Authorization": f"PVEAPIToken={USER}!{TOKEN}={secret}"},
-                verify=self.wanted["api"]["ca_file"] or True,
-                timeout=10,
-            )
-        except requests.RequestException as error:
-            return {"item": path, "status": -1, "msg": f"Status code was -1 and not [200]: Request failed: {error}"}
-        said = f"Status code was {answer.status_code} and not [200]: HTTP Error {answer.status_code}: {answer.reason}"
-        found = {"item": path, "status": answer.status_code, "msg": "OK" if answer.ok else said}
-        return {**found, "json": answer.json()}
+    def read(self, paths: list[str]) -> Json:
+        """What the module that reads the API returns for these paths."""
+        api = self.wanted["api"]
+        arguments = {"api_hosts": api["hosts"], "api_port": api["port"], "paths": paths, "timeout": 10}
+        arguments |= {"api_user": api["user"], "api_token_id": api["token_id"], "ca_file": api["ca_file"] or None}
+        arguments["api_token_secret"] = self.variables["proxmox_runner_vm_api_token_secret"]
+        said = io.StringIO()
+        with patch_module_args(arguments), contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+            proxmox_api_info.main()
+        assert SECRET not in said.getvalue()
+        found: Json = json.loads(said.getvalue())
+        return found
+
+    def ask(self, path: str) -> Json:
+        """The answer to one path."""
+        answer: Json = self.read([path])["answers"][0]
+        return answer
 
     def host(self) -> Json:
         """Which API host is to be used."""
-        return filters.proxmox_vm_host(self._hosts(), self.wanted)
-
-    def _hosts(self) -> list[Json]:
-        return [{**self.ask("/version", host), "item": host} for host in self.wanted["api"]["hosts"]]
+        return filters.proxmox_vm_host(self.read([]), self.wanted)
 
     def plan(self, filter_name: str = "proxmox_vm_plan") -> Json:
         """What is to be done, by what there is."""
-        results = [self.ask(path) for path in filters.proxmox_vm_questions(self.wanted)]
-        results += [self.ask(path) for path in filters.proxmox_vm_questions(self.wanted, results)]
-        found: Json = getattr(filters, filter_name)(self.wanted, self._hosts(), results)
+        first = self.read(filters.proxmox_vm_questions(self.wanted))
+        reads = [first, self.read(filters.proxmox_vm_questions(self.wanted, first))]
+        found: Json = getattr(filters, filter_name)(self.wanted, reads)
         assert SECRET not in repr(found)
         return found
 
@@ -147,20 +151,15 @@ class Role:
     def left(self, act: Json, error: ResourceException) -> list[str]:
         """What is said when something was refused, in the words of the module that was refused."""
         told = [{"item": {"vmid": act["vmid"]}, "msg": f"Unable to do it to vm x with vmid {act['vmid']}: {error}"}]
-        found = filters.left_over(self.plan(), act["actions"], told)
+        found = vm_plan.left_over(self.plan(), act["actions"], told)
         return list(found["problems"])
 
     def reached(self) -> Json:
         """Where the VMs are by their agents, and the host key of the first."""
         plan = self.plan()
-        agents = [
-            {**self.ask(f"/nodes/{act['node']}/qemu/{act['vmid']}/agent/network-get-interfaces"), "item": act}
-            for act in plan["vms"]
-        ]
-        found = vm_reach.addresses(plan, agents)
+        found = vm_reach.addresses(plan, self.read(vm_reach.addresses(plan)["paths"]))
         for host in found["hosts"][:1]:
-            read = self.ask(f"/nodes/{host['node']}/qemu/{host['vmid']}/agent/file-read?file={KEY_FILE}")
-            found["key"] = vm_reach.host_key(host, read)
+            found["key"] = vm_reach.host_key(host, self.read([host["key_path"]]))
         return found
 
     def destroy(self) -> None:

@@ -174,7 +174,7 @@ def _vm(ours: bool = True, **config: Any) -> Callable[[Double], object]:
 OFFLINE = _change(nodes={"pve2": {"address": "127.0.0.2", "online": False}})
 #: What is wrong -> the role's options, how it comes about, and what is said of it.
 WRONG: dict[str, tuple[dict[str, Any], Callable[[Double], object] | None, str]] = {
-    "wrong token": ({"api_token_secret": "0"}, None, "refuses the token ansible@pve!runners ("),
+    "wrong token": ({"api_token_secret": "anotherSecret"}, None, "refuses the token ansible@pve!runners ("),
     "no privileges": ({}, _access(acl=[]), "api_token_id: the token has no privileges at all"),
     "own authority": ({"ca_file": ""}, None, "set proxmox_runner_vm_ca_file to a copy of the cluster's"),
     "nobody there": ({"api_hosts": ["127.0.0.9"]}, None, "see that it is on and reached from here"),

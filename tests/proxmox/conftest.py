@@ -126,6 +126,7 @@ class Rig:
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_PIPELINING": "true",  # fewer processes for each module
             "HOME": str(self.folder),
         }
 

@@ -21,7 +21,12 @@ def _access(**changes: Any) -> Callable[[Rig], object]:
 
 
 BEFORE: list[tuple[str, dict[str, Any], Callable[[Rig], object] | None, str]] = [
-    ("wrong token", {"api_token_secret": "0"}, None, "refuses the token ansible@pve!runners"),
+    (
+        "wrong token",
+        {"api_token_secret": "00000000-0000-0000-0000-000000000000"},
+        None,
+        "refuses the token ansible@pve!runners",
+    ),
     ("no privileges", {}, _access(acl=[]), "the token has no privileges at all"),
     ("unknown template", {"template": 8888}, None, "template = 8888: there is no such template"),
     ("unknown node", {"node": "pve7"}, None, "node = pve7: no such node. Do: write one of pve"),

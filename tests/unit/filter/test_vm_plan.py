@@ -459,11 +459,12 @@ def test_what_was_not_done_is_told_with_its_reason() -> None:
     results = [{"item": {"vmid": 250}, "msg": "Reached timeout while waiting for creating VM. Last line: x"}]
     left = filters.left_over(plan, ["create"], results)
     assert left["paths"] == ["/nodes/pve1/tasks?vmid=9999&typefilter=qmclone&limit=1&source=all"]
-    task = {"item": left["paths"][0], "status": 200, "json": {"data": [{"status": "clone failed: no space left"}]}}
-    (problem,) = filters.left_over(plan, ["create"], results, [task])["problems"]
+    ended = [{"status": "clone failed: no space left"}]
+    read = {"answers": [{"path": left["paths"][0], "status": 200, "reason": "", "data": ended}]}
+    (problem,) = filters.left_over(plan, ["create"], results, read)["problems"]
     assert problem.startswith("gh-runner-01 (250 on pve1): create failed: clone failed: no space left (nothing of it")
     refused = [{"item": {"vmid": 250}, "msg": "Unable to clone vm x from vmid 9999: 403 Forbidden: no"}]
-    (problem,) = filters.left_over(plan, ["create"], refused, [task])["problems"]
+    (problem,) = filters.left_over(plan, ["create"], refused, read)["problems"]
     assert "create failed: 403 Forbidden: no (" in problem
     cluster.run(told)
     assert filters.left_over(cluster.plan(told), ["create", "update", "start"])["problems"] == []
@@ -542,33 +543,79 @@ def test_a_linked_clone_stays_on_its_storage() -> None:
     assert "gateway = 10.0.1.1: not in the VM's own network 10.0.0.0/24" in problem
 
 
-def _host(name: str, status: int, message: str) -> Json:
-    return {"item": name, "status": status, "msg": message, **({"json": {"data": {}}} if status == 200 else {})}
+def _refused(name: str, status: int | None, reason: str) -> Json:
+    return {"host": name, "status": status, "reason": reason}
 
 
 def test_the_first_host_that_answers_is_asked() -> None:
     wanted = filters.wanted(variables(api_hosts=["pve1", "pve2"]))
-    down = _host("pve1", -1, "Status code was -1 and not [200]: Request failed: <urlopen error [Errno 111] refused>")
-    found = filters.proxmox_vm_host([down, _host("pve2", 200, "OK")], wanted)
-    assert (found["host"], found["url"], found["problems"]) == ("pve2", "https://pve2:8006/api2/json", [])
+    down = _refused("pve1", None, "[Errno 111] refused")
+    found = filters.proxmox_vm_host({"refused": [down], "host": "pve2", "answers": []}, wanted)
+    assert (found["host"], found["problems"]) == ("pve2", [])
     assert "Errno 111" in found["notes"][0]
-    found = filters.proxmox_vm_host([down, down], wanted)
+    found = filters.proxmox_vm_host({"refused": [down, down]}, wanted)
     assert found["host"] == ""
     assert "see that it is on" in found["problems"][0]
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "problem"),
+    ("status", "reason", "problem"),
     [
-        (401, "HTTP Error 401: No ticket", "pve1 refuses the token ansible@pve!runners (No ticket)"),
-        (-1, "Request failed: <urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] x>", "set proxmox_runner_vm_ca_file"),
-        (596, "HTTP Error 596: tls_process_server_certificate", "tls_process_server_certificate"),
+        (401, "No ticket", "pve1 refuses the token ansible@pve!runners (No ticket)"),
+        (
+            None,
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get",
+            "set proxmox_runner_vm_ca_file",
+        ),
+        (596, "tls_process_server_certificate", "tls_process_server_certificate"),
     ],
 )
-def test_hosts_that_do_not_answer(status: int, message: str, problem: str) -> None:
-    found = filters.proxmox_vm_host([_host("pve1", status, message)], filters.wanted(variables()))
+def test_hosts_that_do_not_answer(status: int | None, reason: str, problem: str) -> None:
+    found = filters.proxmox_vm_host({"refused": [_refused("pve1", status, reason)]}, filters.wanted(variables()))
     assert problem in found["problems"][0]
 
 
-def test_an_ipv6_host() -> None:
-    assert filters.url_of("fd00::1", 8006) == filters.url_of("[fd00::1]", 8006) == "https://[fd00::1]:8006/api2/json"
+def test_what_the_module_says_where_no_host_was_asked() -> None:
+    found = filters.proxmox_vm_host({"msg": "no proxmoxer"}, filters.wanted(variables()))
+    assert (found["host"], found["problems"]) == ("", ["no proxmoxer"])
+
+
+def test_what_nobody_tells_any_more_is_not_taken_for_absent() -> None:
+    """The host goes between two looks: an old list of what there is would have the VM cloned, or called undone."""
+    cluster, told = Cluster(), variables()
+    wanted = filters.wanted(told)
+    reads = [
+        cluster.read(filters.proxmox_vm_questions(wanted)),
+        {"msg": "api_hosts = pve1.lan: no answer", "refused": []},
+    ]
+    plan = filters.proxmox_vm_plan(wanted, reads)
+    assert plan["vms"] == []
+    assert "api_hosts = pve1.lan: no answer" in plan["problems"][0]
+
+
+CLONE = {"type": "qmclone", "starttime": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "cloning"),
+    [
+        ("/cluster/tasks", [CLONE], True),
+        ("/cluster/tasks", [{**CLONE, "endtime": 2}, {"type": "qmstart"}], False),
+        ("/cluster/tasks", None, False),
+        ("/nodes/pve1/qemu/250/config", {"lock": "clone"}, True),
+        ("/nodes/pve1/qemu/250/config", {"lock": "backup"}, False),
+    ],
+)
+def test_a_clone_that_is_under_way(path: str, data: Any, cloning: bool) -> None:
+    other = {"path": "/access/permissions", "status": 200, "reason": "", "data": {}}
+    read = {"answers": [other, {"path": path, "status": 200, "reason": "", "data": data}]}
+    assert filters.proxmox_vm_cloning(read) is cloning
+    assert not filters.proxmox_vm_cloning({"msg": "no answer"})
+
+
+def test_a_template_is_asked_for_as_long_as_there_is_no_clone() -> None:
+    cluster, told = Cluster(), variables()
+    template = "/nodes/pve1/qemu/9999/config"
+    assert template in filters.proxmox_vm_again(cluster.plan(told))
+    cluster.run(told)
+    assert template not in filters.proxmox_vm_again(cluster.plan(told))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_reach
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import Answer
 
 Json = dict[str, Any]
 MAC = "BC:24:11:00:00:50"
@@ -38,42 +39,72 @@ def told(item: Json, *addresses: str) -> Json:
             "ip-addresses": [{"ip-address": each, "ip-address-type": "ipv4"} for each in addresses],
         },
     ]
-    return {"item": item, "status": 200, "json": {"data": {"result": interfaces}}}
+    return {"path": path(item), "status": 200, "reason": "", "data": {"result": interfaces}}
+
+
+def path(item: Json) -> str:
+    return f"/nodes/pve/qemu/{item['vmid']}/agent/network-get-interfaces"
 
 
 def silent(item: Json) -> Json:
-    return {"item": item, "status": 500, "msg": "HTTP Error 500: QEMU guest agent is not running"}
+    return {"path": path(item), "status": 500, "reason": "QEMU guest agent is not running", "data": None}
 
 
 def test_a_configured_address_needs_no_agent() -> None:
-    found = vm_reach.addresses({"vms": [vm(address="10.0.0.5/24")]}, [])
+    found = vm_reach.addresses({"vms": [vm(address="10.0.0.5/24")]})
     assert [(host["name"], host["address"]) for host in found["hosts"]] == [("runner-250", "10.0.0.5")]
     assert found["lines"] == ["runner-250 ansible_host=10.0.0.5"]
+    assert (found["paths"], found["waiting"]) == ([], [])
 
 
 def test_an_agent_without_an_address_is_told() -> None:
     one, two = vm(250), vm(251)
-    found = vm_reach.addresses({"vms": [one, two]}, [told(one), silent(two)])
+    assert vm_reach.addresses({"vms": [one, two]})["paths"] == [path(one), path(two)]
+    found = vm_reach.addresses({"vms": [one, two]}, {"answers": [told(one), silent(two)]})
     assert found["hosts"] == []
-    assert "its guest agent tells no address: Do" not in found["problems"][0]
+    assert found["waiting"] == ["runner-250", "runner-251"]
+    assert "its guest agent tells no address: none so far. Do" in found["problems"][0]
     assert "QEMU guest agent is not running. Do: see that the image has qemu-guest-agent" in found["problems"][1]
 
 
-@pytest.mark.parametrize("result", [{}, {"status": -1, "msg": "timed out"}, {"status": 200, "json": {"data": None}}])
-def test_no_answer_is_no_address(result: Json) -> None:
-    assert vm_reach.address(result, vm()) == ""
+@pytest.mark.parametrize(
+    "told", [Answer(-1, None, "timed out"), Answer(200, None, ""), Answer(200, {"result": {"error": "x"}}, "")]
+)
+def test_no_answer_is_no_address(told: Answer) -> None:
+    assert vm_reach.address(told, vm()) == ""
 
 
 def test_one_address_of_two_is_named() -> None:
     one, two = vm(250), vm(251)
-    found = vm_reach.addresses({"vms": [one, two]}, [told(one, "192.0.2.5"), told(two, "192.0.2.5")])
+    found = vm_reach.addresses({"vms": [one, two]}, {"answers": [told(one, "192.0.2.5"), told(two, "192.0.2.5")]})
     (problem,) = found["problems"]
     assert "it has the address 192.0.2.5, as runner-250 has. Do: empty /etc/machine-id in the template 9999" in problem
+    assert found["waiting"] == []
 
 
-HOST = {"name": "runner-250", "vmid": 250, "node": "pve", "uuid": "uuid-250", "address": "192.0.2.5", "user": ""}
-AGENT = {"status": 200, "json": {"data": {"content": f"{KEY} root@runner\n"}}}
-REFUSED = {"status": 403, "msg": "HTTP Error 403: Permission check failed (/vms/250, VM.GuestAgent.FileRead)"}
+KEY_PATH = "/nodes/pve/qemu/250/agent/file-read?file=/etc/ssh/ssh_host_ed25519_key.pub"
+HOST = {
+    "name": "runner-250",
+    "vmid": 250,
+    "node": "pve",
+    "uuid": "uuid-250",
+    "address": "192.0.2.5",
+    "user": "",
+    "key_path": KEY_PATH,
+}
+AGENT = {
+    "answers": [{"path": KEY_PATH, "status": 200, "reason": "", "data": {"content": f"{KEY} root@runner\n"}}],
+}
+REFUSED = {
+    "answers": [
+        {
+            "path": KEY_PATH,
+            "status": 403,
+            "reason": "Permission check failed (/vms/250, VM.GuestAgent.FileRead)",
+            "data": None,
+        }
+    ]
+}
 
 
 def file(block: str, vmid: int = 250, rest: str = "") -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Answers of a small cluster, as results of `ansible.builtin.uri`, and what a plan's writing makes of them."""
+"""Answers of a small cluster, as the module `proxmox_api_info` has them, and what a plan's writing makes of them."""
 
 from __future__ import annotations
 
@@ -87,12 +87,10 @@ class Cluster:
         self.vms[vmid] = {"node": node, "status": status, "type": "qemu", **resource}
 
     def get(self, path: str) -> Json:
-        """The result of asking for a path."""
+        """The answer to a path."""
         data: Any = None
         parts = path.strip("/").split("/")
-        if path == "/version":
-            data = {"version": self.version, "release": self.version[:3]}
-        elif path == "/cluster/tasks":
+        if path == "/cluster/tasks":
             data = []
         elif path == "/cluster/resources":
             data = [
@@ -120,11 +118,7 @@ class Cluster:
             vmid = int(parts[3])
             if self.vms.get(vmid, {}).get("node") != parts[1]:
                 reason = f"Configuration file 'nodes/{parts[1]}/qemu-server/{vmid}.conf' does not exist"
-                return {
-                    "item": path,
-                    "status": 500,
-                    "msg": f"Status code was 500 and not [200]: HTTP Error 500: {reason}",
-                }
+                return {"path": path, "status": 500, "reason": reason, "data": None}
             forms = {
                 "config": self.configs[vmid],
                 "pending": self.pending.get(vmid, []),
@@ -133,16 +127,24 @@ class Cluster:
             data = forms[parts[4]]
         else:
             raise AssertionError(path)
-        return {"item": path, "status": 200, "json": {"data": copy.deepcopy(data)}, "msg": "OK"}
+        return {"path": path, "status": 200, "reason": "", "data": copy.deepcopy(data)}
+
+    def read(self, paths: list[str]) -> Json:
+        """What the module returns for these paths."""
+        return {
+            "host": "pve1.lan",
+            "version": self.version,
+            "refused": [],
+            "answers": [self.get(each) for each in paths],
+        }
 
     def plan(self, variables: Json, filter_name: str = "proxmox_vm_plan") -> Json:
         """What the role makes of it: it asks as the role does."""
         wanted = filters.wanted(variables)
         assert wanted["problems"] == []
-        results = [self.get(path) for path in filters.proxmox_vm_questions(wanted)]
-        results += [self.get(path) for path in filters.proxmox_vm_questions(wanted, results)]
-        hosts = [{**self.get("/version"), "item": "pve1.lan"}]
-        found: Json = getattr(filters, filter_name)(wanted, hosts, results)
+        first = self.read(filters.proxmox_vm_questions(wanted))
+        reads = [first, self.read(filters.proxmox_vm_questions(wanted, first))]
+        found: Json = getattr(filters, filter_name)(wanted, reads)
         assert SECRET not in repr(found)
         return found
 
