@@ -219,24 +219,44 @@ class Lab:
         host.learn_keys()
         return host
 
-    def vm(self, name: str, address: str, files: list[tuple[str, dict[str, File], int]]) -> Container:
+    def vm(self, name: str, files: list[tuple[str, dict[str, File], int]]) -> Container:
         """A machine that is made of an image and the files laid down, not started; see tests/lab/proxmox.py.
 
         Args:
-            address: on the lab's network; empty for any that is free.
             files: as for `_create`.
         """
         made = options(self._cgroup, self._privileged)
         volume = f"{self.prefix}-{name}-docker"
         self.client.volumes.create(volume, labels=self._labels)
         made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
-        return self._create(name, self.images.vm(NEWEST), name, [], files, address, **made)
+        return self._create(name, self.images.vm(NEWEST), name, [], files, **made)
 
-    def readdress(self, container: Container, name: str, address: str) -> None:
-        """Give a container that is off another address on the lab's network."""
-        network = self.client.networks.get(self._network())
-        network.disconnect(container)
-        network.connect(container, aliases=[name], ipv4_address=address)
+    def router(self) -> str:
+        """What a network of virtual machines has: DHCP, and names of what else is in the lab.
+
+        Started, unless it runs.
+
+        Returns:
+            Its address, which is the nameserver's.
+        """
+        network = self.subnet()
+        words = [
+            "--keep-in-foreground",
+            "--user=root",
+            "--conf-file=/dev/null",
+            "--no-hosts",
+            "--no-resolv",
+            "--no-ping",
+        ]
+        words += ["--server=127.0.0.11", "--dhcp-authoritative", f"--dhcp-option=option:router,{network[1]}"]
+        words += [f"--dhcp-range={network[128]},{network[239]},{network.netmask},1h"]
+        try:
+            self.container("router").start()
+        except docker.errors.NotFound:
+            image = self.images.host(NEWEST)  # it has a dnsmasq
+            self._start("router", image, "router", [], [], command=["dnsmasq", *words], cap_add=["NET_ADMIN"])
+        found = self.container("router").attrs["NetworkSettings"]["Networks"][self._network()]["IPAddress"]
+        return str(found)
 
     def subnet(self) -> ipaddress.IPv4Network:
         """The addresses of the lab's network; the first is the gateway's."""
@@ -247,7 +267,7 @@ class Lab:
         """Names of the hosts that are there."""
         found = self.client.containers.list(all=True, filters={"label": [f"{LAB_LABEL}={self.prefix}"]})
         names = {str(one.name).removeprefix(f"{self.prefix}-") for one in found}
-        servers = {"github", "packages", "proxy", "registry"}
+        servers = {"github", "packages", "proxy", "registry", "router"}
         return sorted(name for name in names - servers if not name.startswith(VM))
 
     def container(self, name: str) -> Container:
@@ -372,7 +392,7 @@ class Lab:
     ) -> Container:
         """Make a container on the lab's network, put files in, publish its ports on loopback, start it."""
         for attempt in range(5):
-            container = self._create(name, image, alias, ports, files, "", **options)
+            container = self._create(name, image, alias, ports, files, **options)
             try:
                 container.start()
                 return container
@@ -391,12 +411,11 @@ class Lab:
         alias: str,
         ports: list[str],
         files: list[tuple[str, dict[str, File], int]],
-        address: str,
         **options: Any,
     ) -> Container:
         """Make a container on the lab's network and put files in: folder, content by name, owner."""
         network = self._network()
-        endpoint = self.client.api.create_endpoint_config(aliases=[alias], ipv4_address=address or None)
+        endpoint = self.client.api.create_endpoint_config(aliases=[alias])
         container = self.client.containers.create(
             image,
             name=f"{self.prefix}-{name}",

@@ -5,15 +5,14 @@
 """Machines that boot, for the Proxmox VE double: each is a container of the lab with systemd, SSH and cloud-init.
 
 What a machine becomes it reads, with cloud-init itself, from the files of the drive that Proxmox VE has written: name,
-user, keys. Its address is taken from the same files by whoever makes the container, since a container's network is the
-engine's. It is reached at that address from the machine that the engine runs on.
+user, keys, address, nameserver. Of the engine it has a cable only, and the lab's `router` serves DHCP. It is reached at
+its address from the machine that the engine runs on.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,8 @@ from typing import Any
 import docker.errors
 from docker.models.containers import Container
 
-from tests.doubles.proxmox.machines import Boot, MachineError, configured, interface
+from tests.doubles.proxmox.machines import Boot, MachineError, interface
+from tests.lab.host import execute
 from tests.lab.images import File, tarball
 from tests.lab.lab import VM, Lab
 
@@ -30,16 +30,10 @@ SEED = "var/lib/cloud/seed/nocloud"
 
 @dataclass
 class Machine:
-    """One that was started once.
-
-    Attributes:
-        boot: what it got when it was last switched on.
-        address: what it believes to have, `10.0.0.5/24`; another one may believe the same.
-    """
+    """One that was started once, and what it got when it was last switched on."""
 
     container: Container
     boot: Boot
-    address: str = ""
 
 
 class LabMachines:
@@ -47,77 +41,69 @@ class LabMachines:
 
     Args:
         lab: where they are made.
-        package_lock: seconds that a new machine's package lock is held after its first boot.
+        package_lock: seconds. A new machine's package lock is held from its first boot until somebody waits for it,
+            and for so long.
+
+    Attributes:
+        nameserver: the address of one that knows the lab's servers; DHCP names it, too.
     """
 
-    def __init__(self, lab: Lab, package_lock: float = 20) -> None:
+    def __init__(self, lab: Lab, package_lock: float = 1) -> None:
         self.lab = lab
         self.package_lock = package_lock
-        self.machines: dict[int, Machine] = {}
-        self._leases: dict[str, str] = {}  # machine-id -> address: what a DHCP server does
-        self._lock = threading.Lock()
+        self.nameserver = lab.router()
+        self._machines: dict[int, Machine] = {}
 
     def start(self, boot: Boot) -> None:
         """Make it, unless its disk has been booted before; lay the drive down; switch it on."""
-        known = self.machines.get(boot.vmid)
+        if len(boot.cards) != 1:
+            raise MachineError(f"{boot.vmid} has {len(boot.cards)} network cards; machines of the lab have one")
+        known = self._machines.get(boot.vmid)
         if known is not None and known.boot.disk != boot.disk:
             self.destroy(boot.vmid)
             known = None
-        wanted = static_address(boot)
         try:
             if known is None:
-                known = Machine(self._make(boot, wanted), boot)
-                self.machines[boot.vmid] = known
-            elif wanted and wanted != known.address:
-                self.lab.readdress(known.container, f"{VM}{boot.vmid}", wanted.partition("/")[0])
+                known = self._machines[boot.vmid] = Machine(self._make(boot), boot)
             known.boot = boot
-            known.container.put_archive("/", tarball(seed(boot.cloudinit)))
+            card = {"etc/lab/mac": File(f"{boot.cards[0][0]}\n".encode())}
+            known.container.put_archive("/", tarball({**card, **seed(boot.cloudinit)}))
             known.container.start()
         except docker.errors.APIError as error:
             raise MachineError(str(error.explanation)) from error
-        known.address = wanted or self._lease(known)
 
-    def _make(self, boot: Boot, address: str) -> Container:
+    def _make(self, boot: Boot) -> Container:
         files = {"etc/machine-id": File(f"{boot.image.machine_id}\n".encode() if boot.image.machine_id else b"", 0o444)}
         files["etc/lab/package-lock"] = File(f"{self.package_lock:g}\n".encode())
-        placed = [("/", files, 0)]
-        name, plain = f"{VM}{boot.vmid}", address.partition("/")[0]
-        # Two machines of one address can be switched on; for the engine the second one gets another.
-        taken = any(one.address.partition("/")[0] == plain for one in self.machines.values())
-        return self.lab.vm(name, "" if taken else plain, placed)
-
-    def _lease(self, machine: Machine) -> str:
-        """What DHCP gives: one address for one machine-id, whoever has it."""
-        client = machine.boot.image.machine_id or machine.boot.disk
-        machine.container.reload()
-        network = next(iter(machine.container.attrs["NetworkSettings"]["Networks"].values()))
-        with self._lock:
-            return self._leases.setdefault(client, f"{network['IPAddress']}/{network['IPPrefixLen']}")
+        # As a template's disk has what all machines of a company shall trust.
+        trusted = {"ca_certs": {"trusted": [self.lab.authority.certificate.decode()]}}
+        files["etc/cloud/cloud.cfg.d/98-trusted.cfg"] = File(json.dumps(trusted).encode())
+        return self.lab.vm(f"{VM}{boot.vmid}", [("/", files, 0)])
 
     def shutdown(self, vmid: int) -> None:
         """As ACPI's button does."""
-        machine = self.machines[vmid]
+        machine = self._machines[vmid]
         if machine.boot.image.obeys_shutdown:
-            machine.container.exec_run(["systemctl", "poweroff", "--no-block"])
+            execute(machine.container, ["systemctl", "poweroff", "--no-block"])
 
     def stop(self, vmid: int) -> None:
         """Pull the plug."""
         try:
-            self.machines[vmid].container.kill()
+            self._machines[vmid].container.kill()
         except docker.errors.APIError as error:
             if error.status_code != 409:  # it is off already
                 raise
 
     def destroy(self, vmid: int) -> None:
         """Remove container and volume."""
-        machine = self.machines.pop(vmid, None)
+        machine = self._machines.pop(vmid, None)
         if machine is not None:
             machine.container.remove(force=True, v=True)
             self.lab.client.volumes.get(f"{self.lab.prefix}-{VM}{vmid}-docker").remove()
 
     def running(self, vmid: int) -> bool:
         """Whether it is on."""
-        machine = self.machines.get(vmid)
+        machine = self._machines.get(vmid)
         if machine is None:
             return False
         try:
@@ -127,27 +113,24 @@ class LabMachines:
         return str(machine.container.status) == "running"
 
     def interfaces(self, vmid: int) -> list[dict[str, Any]] | None:
-        """What is inside, with the address that it believes to have; None before systemd is up."""
-        machine = self.machines[vmid]
-        if not (machine.boot.agent and machine.boot.image.agent):
+        """What is inside; None before systemd is up."""
+        machine = self._machines[vmid]
+        if not (machine.boot.agent and machine.boot.image.agent and self.running(vmid)):
             return None
         rc, out = self.run(vmid, ["systemctl", "is-active", "sysinit.target"], b"")[:2]
         if rc or out.strip() != "active":
             return None
         rc, out = self.run(vmid, ["ip", "-json", "address"], b"")[:2]
-        return None if rc else inside(json.loads(out), machine.boot, machine.address)
+        return None if rc else inside(json.loads(out))
 
     def run(self, vmid: int, command: Sequence[str], stdin: bytes) -> tuple[int, str, str]:
         """As root, inside."""
         words = list(command)
         if stdin:
             words = ["sh", "-c", 'printf %s "$STDIN" | base64 -d | "$@"', "sh", *words]
-        done = self.machines[vmid].container.exec_run(
-            words, demux=True, environment={"STDIN": base64.b64encode(stdin).decode()} if stdin else {}
-        )
-        channels: Any = done.output  # with demux: both, each of them bytes or None
-        out, err = ((part or b"").decode(errors="replace") for part in channels)
-        return done.exit_code or 0, out, err
+        environment = {"STDIN": base64.b64encode(stdin).decode()} if stdin else {}
+        done = execute(self._machines[vmid].container, words, environment=environment)
+        return done.rc, done.stdout, done.stderr
 
     def read(self, vmid: int, path: str) -> bytes:
         """A file inside."""
@@ -157,28 +140,18 @@ class LabMachines:
         return base64.b64decode(out)
 
 
-def static_address(boot: Boot) -> str:
-    """The first card's address, `10.0.0.5/24`, as the drive's network configuration has it; empty for DHCP or none."""
-    if not boot.cards:
-        return ""
-    found = configured(boot.cloudinit).get(boot.cards[0][0].lower(), [])
-    return next((one for one in found if one != "dhcp" and ":" not in one), "")
-
-
 def seed(drive: Mapping[str, str] | None) -> dict[str, File]:
     """The drive as the folder in which cloud-init looks for one. Without a drive cloud-init finds nothing."""
     return {f"{SEED}/{name}": File(text.encode(), 0o600) for name, text in (drive or {}).items()}
 
 
-def inside(found: Sequence[Mapping[str, Any]], boot: Boot, address: str) -> list[dict[str, Any]]:
-    """`ip -json address` in the agent's form; the first card has the address and MAC that the VM believes to have."""
-    made = []
-    for one in found:
-        name, mac = str(one["ifname"]), str(one.get("address", "00:00:00:00:00:00"))
-        addresses = [f"{each['local']}/{each['prefixlen']}" for each in one["addr_info"]]
-        if name == "eth0" and boot.cards:
-            mac = boot.cards[0][0]
-            addresses = [address, *(each for each in addresses if ":" in each)]
-        # What a person would not call an interface of the machine: the address that the lab's resolver has.
-        made.append(interface(name, mac, [each for each in addresses if not each.startswith("169.254.53.53/")]))
-    return made
+def inside(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`ip -json address` in the agent's form."""
+    return [
+        interface(
+            str(one["ifname"]),
+            str(one.get("address", "00:00:00:00:00:00")),
+            [f"{each['local']}/{each['prefixlen']}" for each in one["addr_info"]],
+        )
+        for one in found
+    ]

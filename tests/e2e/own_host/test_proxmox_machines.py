@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 import time
 from pathlib import Path
@@ -20,41 +21,67 @@ from tests.lab.lab import Lab
 from tests.lab.proxmox import LabMachines
 
 
-def test_a_clone_boots_and_is_reached_by_its_own_key(lab: Lab, tmp_path: Path) -> None:
+def test_a_clone_boots_and_becomes_what_its_drive_says(lab: Lab, tmp_path: Path) -> None:
     authority = trustme.CA()
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "own.pem"))
+    own = tmp_path / "own.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(own))
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     public = ssh_key(tmp_path / "key")
-    machines = LabMachines(lab, package_lock=5)
-    address = str(lab.subnet()[250])
-    network = f"ip={address}/{lab.subnet().prefixlen},gw={lab.subnet()[1]}"
-    own = tmp_path / "own.pem"
+    machines, network = LabMachines(lab), lab.subnet()
     with running(cert=own, key=own, access=access(), machines=machines) as double:
         api = Api(double, tmp_path / "ca.pem")
         vm = api.clone(250, full=1)
-        vm.config.put(ciuser="debian", sshkeys=quote(public, safe=""), ipconfig0=network, ciupgrade=0)
-        api.start(250)
-        found = vm.agent("network-get-interfaces").get()["result"]
-        assert address in [one["ip-address"] for card in found for one in card["ip-addresses"]]
 
-        def ssh(*words: str) -> subprocess.CompletedProcess[str]:
-            options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={tmp_path / 'known'}", "IdentitiesOnly=yes"]
+        def address() -> str:
+            """What the agent says that the VM has."""
+            end = time.monotonic() + 60
+            while time.monotonic() < end:
+                cards = vm.agent("network-get-interfaces").get()["result"]
+                found = [one["ip-address"] for card in cards if card["name"] == "eth0" for one in card["ip-addresses"]]
+                if ours := [one for one in found if ":" not in one]:
+                    return str(ours[0])
+                time.sleep(0.5)
+            raise TimeoutError(cards)
+
+        def ssh(address: str, *words: str) -> str:
+            options = ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={tmp_path / 'known'}", "IdentitiesOnly=yes"]
             command = ["ssh", "-i", str(tmp_path / "key"), *[word for one in options for word in ("-o", one)]]
             said = [*command, f"debian@{address}", *words]
-            return subprocess.run(said, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(said, capture_output=True, text=True, timeout=60, check=False)
+            return done.stdout or done.stderr
 
-        end = time.monotonic() + 120
-        while (done := ssh("hostname")).returncode and time.monotonic() < end:
-            time.sleep(1)
-        assert (done.returncode, done.stdout) == (0, "runner-250\n"), done.stderr
-        waited = ssh("cloud-init", "status", "--wait", "--long")
-        assert "status: done" in waited.stdout, waited.stdout + waited.stderr
-        assert ssh("sudo", "-n", "id", "-u").stdout == "0\n"
-        key = vm.agent("file-read").get(file="/etc/ssh/ssh_host_ed25519_key.pub")["content"]
-        assert key.split()[1] in (tmp_path / "known").read_text()
+        def logged_in(address: str) -> str:
+            """Wait until cloud-init has made the user, and is done; return the host key, which the agent tells."""
+            end = time.monotonic() + 120
+            while (said := machines.run(250, ["cloud-init", "status", "--wait"], b"")[1]).strip() != "status: done":
+                assert time.monotonic() < end, said
+            key = str(vm.agent("file-read").get(file="/etc/ssh/ssh_host_ed25519_key.pub")["content"])
+            (tmp_path / "known").write_text(f"{address} {key}")
+            return key
+
+        vm.config.put(ciuser="debian", sshkeys=quote(public, safe=""), ipconfig0="ip=dhcp", ciupgrade=0)
+        api.start(250)
+        first = address()
+        key = logged_in(first)
+        assert network[128] <= ipaddress.IPv4Address(first) <= network[239]
+        assert ssh(first, "hostname") == "runner-250\n"
+        assert ssh(first, "sudo", "-n", "id", "-u") == "0\n"
+        assert ssh(first, "resolvectl", "dns", "eth0").split()[-1] == machines.nameserver
+
+        # Other values, which the next start applies: for cloud-init it is another instance, with new host keys.
         assert api.wait(vm.status.shutdown.post(timeout=60)) == "OK"
         assert vm.status.current.get()["status"] == "stopped"
+        second = str(network[250])
+        vm.config.put(
+            name="renamed", ipconfig0=f"ip={second}/{network.prefixlen},gw={network[1]}", nameserver="192.0.2.53"
+        )
         api.start(250)
+        assert address() == second
+        assert logged_in(second) != key
+        assert ssh(second, "hostname") == "renamed\n"
+        assert ssh(second, "resolvectl", "dns", "eth0").split()[-1] == "192.0.2.53"
+
         assert api.wait(vm.status.stop.post()) == "OK"
         assert api.wait(vm.delete()) == "OK"
-    assert not [one for one in lab.client.containers.list(all=True) if str(one.name).startswith(f"{lab.prefix}-vm-")]
+    there = [*lab.client.containers.list(all=True), *lab.client.volumes.list()]
+    assert [one.name for one in there if str(one.name).startswith(f"{lab.prefix}-vm-")] == []
