@@ -19,7 +19,8 @@ from runnerd.composefile import replace_text, without_slot
 from runnerd.core import back_off
 from runnerd.delivery import CredentialError, input_lines
 from runnerd.effects import runner_name
-from runnerd.status import duration, table
+from runnerd.model import Explained, SlotView, World
+from runnerd.status import SlotStatus, duration, table
 
 
 def jit(files: dict[str, str]) -> str:
@@ -108,6 +109,19 @@ def test_names_fit_github_and_tell_slot_and_container(prefix: str, number: int, 
 @given(st.integers(1, 5000), st.booleans())
 def test_backing_off_grows_and_has_an_end(failures: int, was_online: bool) -> None:
     assert 0 < back_off(failures, was_online) <= back_off(failures + 1, was_online) <= (2 if was_online else 300)
+
+
+@pytest.mark.parametrize(
+    ("state", "failures", "reason"),
+    [
+        *((state, 1, "again, after: no such label") for state in ("creating", "minting", "starting")),
+        ("starting", 0, ""),
+        ("idle", 1, ""),
+    ],
+)
+def test_in_the_middle_of_another_attempt_it_is_told_why(state: str, failures: int, reason: str) -> None:
+    view = SlotView("runner-1", "default", True, failures=failures, failure="no such label")
+    assert SlotStatus.of(view, Explained("runner-1", state, ""), 0.0, World(1.0, (view,)), 0.0).reason == reason
 
 
 def test_the_table_shows_what_a_person_asks() -> None:

@@ -63,9 +63,15 @@ class SlotStatus:
             container=attempt.container_id or "" if attempt else "",
             job=output.job or None if busy else None,
             job_detail=output.job_detail if busy else "",
-            reason=told.reason,
+            reason=told.reason or _again(view, told.state),
             remedy=gate.remedy if gate and told.state == "backing off" else "",
         )
+
+
+def _again(view: SlotView, state: str) -> str:
+    """Why this is not the first attempt: who looks in the middle of the next one shall know, too."""
+    tried = state in ("creating", "minting", "starting") and view.failures > 0
+    return f"again, after: {view.failure}" if tried else ""
 
 
 @dataclass(frozen=True)
