@@ -111,7 +111,6 @@ class FilterModule:
             "proxmox_vm_left": left_over,
             "proxmox_vm_leave": proxmox_vm_leave,
             "proxmox_vm_addresses": vm_reach.addresses,
-            "proxmox_vm_known": vm_reach.known,
             "proxmox_vm_key": vm_reach.host_key,
             "proxmox_vm_seed": vm_seed.seed,
         }

@@ -80,9 +80,10 @@ def changes_of(vm: Mapping[str, Any], config: Mapping[str, Any], ownership: str)
     if vm["search_domain"]:
         compare("searchdomain", vm_config.words(config.get("searchdomain")), [vm["search_domain"]])
     _compare_network(vm, config, compare)
-    # A clone has its template's tags; later ones are the user's own.
-    kept = [] if fresh else vm_config.tags(config.get("tags"))
-    compare("tags", vm_config.tags(config.get("tags")), sorted({*kept, *vm["tags"]}))
+    if vm["tags"]:  # without, nothing that a tag policy could refuse
+        # A clone has its template's tags; later ones are the user's own.
+        kept = [] if fresh else vm_config.tags(config.get("tags"))
+        compare("tags", vm_config.tags(config.get("tags")), sorted({*kept, *vm["tags"]}))
     text = _description(vm, ownership, fresh)
     if text is not None:
         compare("description", vm_config.description(config.get("description")), text)

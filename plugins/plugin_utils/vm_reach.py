@@ -91,30 +91,17 @@ def marker(vmid: int) -> str:
     return f"# {{mark}} ephemeral.github_runners VM {vmid}"
 
 
-def _block(text: str, vmid: int) -> tuple[list[str], list[str]]:
-    """The lines between our markers, and all others."""
+def _recorded(text: str, vmid: int) -> list[str]:
+    """The lines between our markers."""
     begin, end = (marker(vmid).replace("{mark}", word) for word in ("BEGIN", "END"))
     inside: list[str] = []
-    outside: list[str] = []
     now = False
     for line in text.splitlines():
         if line.strip() in (begin, end):
             now = line.strip() == begin
-        else:
-            (inside if now else outside).append(line)
-    return inside, outside
-
-
-def known(text: str, host: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ``known_hosts`` file says of a VM.
-
-    Returns:
-        ``recorded`` (whether we recorded a key of this very machine at this address) and ``marker``.
-    """
-    inside, _outside = _block(text, host["vmid"])
-    machine = f"{_MACHINE}{host['uuid']}" in inside
-    keys = [line for line in inside if line.split(" ")[0] == host["address"] and _KEY.search(line)]
-    return {"recorded": machine and bool(keys), "marker": marker(host["vmid"])}
+        elif now:
+            inside.append(line)
+    return inside
 
 
 def host_key(
@@ -126,6 +113,9 @@ def host_key(
 ) -> dict[str, Any]:
     """The key to record for a VM, from its agent, or else from whoever answers at its address.
 
+    An agent's word is good for the key of now: a VM may have another since it was recorded (cloud-init makes new ones
+    where a setting on its drive has changed). Without it a key is good that we recorded of this very machine there.
+
     Args:
         host: One of `addresses`.
         read: Of the host's ``key_path``.
@@ -134,8 +124,9 @@ def host_key(
         others: What ``ssh-keygen -F`` found there of the address, hashed names included.
 
     Returns:
-        ``block`` (to record; empty if there is no key), ``from_agent``, ``why_not`` (the agent's reason) and
-        ``problem`` (another key stands in the file, which we did not record; or there is none to be had).
+        ``recorded`` (nothing is to be done), ``block`` (to record; empty if there is no key), ``from_agent``,
+        ``why_not`` (the agent's reason) and ``problem`` (another key stands in the file, which we did not record; or
+        there is none to be had).
     """
     told = answer(read, host["key_path"])
     content = str(told.data.get("content", "")) if told.good and isinstance(told.data, Mapping) else ""
@@ -143,14 +134,17 @@ def host_key(
     from_agent = key is not None
     for line in str((scanned or {}).get("stdout", "")).splitlines() if key is None else []:
         key = key or (None if line.startswith("#") else _KEY.search(line))
+    inside = _recorded(text, host["vmid"])
+    machine = f"{_MACHINE}{host['uuid']}"
+    result = {"from_agent": from_agent, "why_not": "" if from_agent else told.reason}
     if key is None:
+        recorded = machine in inside and any(line.startswith(f"{host['address']} ") for line in inside)
         problem = (
             f"{host['name']}: no host key to be had at {host['address']}. "
             f"Do: look at its sshd (qm terminal {host['vmid']})"
         )
-        return {"block": "", "from_agent": False, "why_not": told.reason, "problem": problem}
-    line = f"{host['address']} {key[1]} {key[2]}"
-    inside, _outside = _block(text, host["vmid"])
+        return {"recorded": recorded, "block": "", "problem": problem} | result
+    block = [machine, f"{host['address']} {key[1]} {key[2]}"]
     ours = {match[0] for each in inside if (match := _KEY.search(each))}
     foreign = {match[0] for each in others.splitlines() if not each.startswith("#") and (match := _KEY.search(each))}
     strange = {each for each in foreign - ours if each.split(" ")[0] == key[1] and each != key[0]}
@@ -160,5 +154,4 @@ def host_key(
         if strange
         else ""
     )
-    block = f"{_MACHINE}{host['uuid']}\n{line}"
-    return {"block": block, "from_agent": from_agent, "why_not": "" if from_agent else told.reason, "problem": problem}
+    return {"recorded": inside == block, "block": "\n".join(block), "problem": problem} | result

@@ -31,6 +31,8 @@ from tests.unit.filter.vm_cluster import variables
 
 Json = dict[str, Any]
 README = CHECKOUT / "roles" / "proxmox_runner_vm" / "README.md"
+#: One of each major version that the README has a role for.
+VERSIONS = {8: "8.4.14", 9: "9.2.2"}
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 #: How an option is sent that is not sent as it is.
 _SENT: dict[str, Callable[[Any], Any]] = {

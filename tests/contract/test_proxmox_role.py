@@ -19,7 +19,7 @@ import pytest
 from proxmoxer import ResourceException
 
 from tests.contract.proxmox import SECRET, USER
-from tests.contract.role import KEY_FILE, Role, documented, without
+from tests.contract.role import KEY_FILE, VERSIONS, Role, documented, without
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.machines import MachinesInMemory
 from tests.doubles.proxmox.server import Double
@@ -27,7 +27,6 @@ from tests.gates import community_proxmox
 from tests.lab.common import CHECKOUT
 
 OWNER = "ephemeral-github-runners"
-VERSIONS = {8: "8.4.14", 9: "9.2.2"}
 #: All that takes a privilege.
 EVERYTHING = {
     "cores": 2,
@@ -288,6 +287,21 @@ def test_what_proxmox_refuses_is_told_with_what_to_do(
     assert problem.startswith("gh-runner-01 (250 on pve): ")
     assert words in problem
     assert f"Do: {remedy}" in problem
+
+
+@pytest.mark.parametrize("ownership", ["description", "pool"])
+def test_a_tag_policy_is_no_matter_where_no_tags_are_wanted(
+    pve_double: Double, pve_tls: tuple[Path, Path], ownership: str
+) -> None:
+    """Those of the template are not even taken away, which it would refuse, too."""
+    rules = documented(9)
+    rules["roles"]["GitHubRunners"].append("Pool.Audit")
+    pve_double.admin.access(**rules)
+    pve_double.admin.settings(user_allow="none")
+    role = Role(pve_double, pve_tls[1], ownership=ownership)
+    role.do(role.plan()["vms"][0])
+    again = role.plan()
+    assert (again["problems"], again["vms"][0]["actions"]) == ([], [])
 
 
 def test_an_agent_that_never_answers(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A Proxmox VE double, and the role run against it with either major version of community.proxmox."""
+"""A Proxmox VE double, and the role run against it with either major version of community.proxmox.
+
+Its token has what the role's README gives it, and no more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +24,19 @@ import pytest
 import trustme
 import yaml
 
+from tests.contract import proxmox
+from tests.contract.role import VERSIONS, documented
 from tests.doubles.proxmox.server import Double, running
 from tests.gates import community_proxmox, tree
 
-USER, TOKEN, SECRET = "ansible@pve", "runners", "11111111-2222-3333-4444-theSecretOfTheToken"
+USER, TOKEN, SECRET = proxmox.USER, proxmox.TOKEN, proxmox.SECRET
 ROLE = "ephemeral.github_runners.proxmox_runner_vm"
 OWNER = "ephemeral-github-runners"
-#: The roles of the documentation, by the major version of Proxmox VE.
-CONFIG = [f"VM.Config.{each}" for each in ("CPU", "Memory", "Disk", "Network", "Options", "Cloudinit")]
-VM = ["VM.Allocate", "VM.Audit", "VM.PowerMgmt", *CONFIG]
-AGENT = {8: ["VM.Monitor"], 9: ["VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"]}
 
 
-def access(major: int = 9, without: tuple[str, str] | None = None, *, audit: bool = False) -> dict[str, Any]:
-    """The user and the token of the documentation, perhaps without one privilege at one place; or with what is told
-    there to be of use, too."""
-    where = {
-        "/vms/9999": ["VM.Audit", "VM.Clone"],
-        "/pool/runners": [*VM, *AGENT[major]],
-        "/storage/local-lvm": ["Datastore.AllocateSpace"],
-        "/sdn/zones/localnetwork": ["SDN.Use"],
-        "/": ["Sys.Audit"] if audit else [],
-    }
-    if without:
-        where[without[0]].remove(without[1])
-    both = (USER, f"{USER}!{TOKEN}")
-    return {
-        "users": {USER: {"tokens": {TOKEN: {"secret": SECRET}}}},
-        "roles": {f"Runners{number}": privileges for number, privileges in enumerate(where.values())},
-        "acl": [
-            {"path": path, "who": who, "role": f"Runners{number}"} for number, path in enumerate(where) for who in both
-        ],
-    }
+def ends(writes: list[str]) -> list[str]:
+    """The last word of each request's path."""
+    return [each.rsplit("/", 1)[-1] for each in writes]
 
 
 @dataclass
@@ -77,7 +61,6 @@ class Rig:
     ca: Path
     folder: Path
     major: int
-    variables: dict[str, Any] = field(default_factory=dict)
     seen: int = 0
 
     def run(self, *words: str, point: str = "main", environ: dict[str, str] | None = None, **options: Any) -> Said:
@@ -98,7 +81,7 @@ class Rig:
             "address_timeout": 15,
             "shutdown_timeout": 3,
         }
-        told = {f"proxmox_runner_vm_{name}": value for name, value in {**usual, **self.variables, **options}.items()}
+        told = {f"proxmox_runner_vm_{name}": value for name, value in {**usual, **options}.items()}
         play = [
             {
                 "hosts": "localhost",
@@ -199,12 +182,20 @@ def major(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def rig(authority: trustme.CA, tmp_path: Path, major: int) -> Iterator[Rig]:
+def pve() -> int:
+    """The major version of Proxmox VE; a test may set it as a parameter."""
+    return 9
+
+
+@pytest.fixture
+def rig(authority: trustme.CA, tmp_path: Path, major: int, pve: int) -> Iterator[Rig]:
     ca, cert, key = tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem"
     authority.cert_pem.write_to_path(ca)
     leaf = authority.issue_cert("127.0.0.1")
     leaf.private_key_pem.write_to_path(key)
     for number, blob in enumerate(leaf.cert_chain_pems):
         blob.write_to_path(cert, append=number > 0)
-    with running(cert=cert, key=key, access=access(), cluster={"pools": {"runners": {}}}) as double:
+    settings = {"version": VERSIONS[pve]}
+    cluster = {"pools": {"runners": {}}}
+    with running(cert=cert, key=key, access=documented(pve), cluster=cluster, settings=settings) as double:
         yield Rig(double, ca, tmp_path, major)

@@ -373,7 +373,8 @@ class Cluster:
                 seconds += fault.value
             await asyncio.sleep(seconds)
             if fault and fault.effect == "task_hangs":
-                await asyncio.Event().wait()
+                while fault in self.faults.all:
+                    await asyncio.sleep(0.05)
             if fault and fault.effect == "task_fails":
                 raise die(fault.value)
             await work(task)

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.contract.role import documented, without
 from tests.doubles.proxmox.server import Double, running
 from tests.e2e.rig import GROUP
 from tests.lab.keys import ssh_key
 from tests.lab.lab import GITHUB_NAME, VM, Lab
 from tests.lab.project import COLLECTION, Project, Result, with_variables
 from tests.lab.proxmox import LabMachines
-from tests.proxmox.conftest import SECRET, TOKEN, USER, Rig, access
+from tests.proxmox.conftest import SECRET, TOKEN, USER, Rig
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def double(machines: LabMachines, tmp_path: Path) -> Iterator[Double]:
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(own))
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     cluster = {"pools": {"runners": {}}, "vms": {"9999": {"config": {"ciupgrade": 0}}}}
-    with running(cert=own, key=own, access=access(), machines=machines, cluster=cluster) as double:
+    with running(cert=own, key=own, access=documented(9), machines=machines, cluster=cluster) as double:
         yield double
 
 
@@ -109,7 +110,7 @@ def test_a_vm_made_anew_behind_our_back_is_trusted_by_its_own_key(
     double: Double, machines: LabMachines, vm: dict[str, Any], ssh: list[str], others: str, tmp_path: Path
 ) -> None:
     """Without the right to read files by the agent: on trust, and said."""
-    double.admin.access(**access(without=("/pool/runners", "VM.GuestAgent.FileRead")))
+    double.admin.access(**without(documented(9), "GitHubRunners", "VM.GuestAgent.FileRead"))
     rig = Rig(double, tmp_path / "ca.pem", tmp_path, 2)
     keys = []
     for _time in range(2):

@@ -370,7 +370,7 @@ def test_ownership_by_pool() -> None:
     told = variables(ownership="pool", pool="runners")
     plan = cluster.plan(told)
     assert plan["problems"] == []
-    assert plan["vms"][0]["changes"]["tags"] == {"old": ["template"], "new": []}
+    assert "tags" not in plan["vms"][0]["changes"]  # a tag policy may refuse to take away those of the template, too
     cluster.run(told)
     assert actions(cluster.plan(told)) == [[]]
     cluster.vms[250]["pool"] = "others"

@@ -112,24 +112,30 @@ def file(block: str, vmid: int = 250, rest: str = "") -> str:
     return f"{rest}{begin}\n{block}\n{end}\n"
 
 
+BLOCK = f"# machine uuid-250\n192.0.2.5 {KEY}"
+
+
 def test_the_key_of_the_agent() -> None:
     found = vm_reach.host_key(HOST, AGENT)
-    assert found == {
-        "block": f"# machine uuid-250\n192.0.2.5 {KEY}",
-        "from_agent": True,
-        "why_not": "",
-        "problem": "",
-    }
-    text = file(found["block"], rest=f"192.0.2.9 {OTHER}\n")
-    assert vm_reach.known(text, HOST) == {"recorded": True, "marker": "# {mark} ephemeral.github_runners VM 250"}
+    assert found == {"recorded": False, "block": BLOCK, "from_agent": True, "why_not": "", "problem": ""}
+    text = file(BLOCK, rest=f"192.0.2.9 {OTHER}\n")
+    assert vm_reach.host_key(HOST, AGENT, None, text)["recorded"]
 
 
-@pytest.mark.parametrize("change", [{"uuid": "anew"}, {"address": "192.0.2.6"}, {"vmid": 251}])
-def test_what_is_recorded_of_another_machine_is_not_of_this_one(change: Json) -> None:
-    text = file(vm_reach.host_key(HOST, AGENT)["block"])
-    assert not vm_reach.known(text, {**HOST, **change})["recorded"]
-    assert not vm_reach.known("", HOST)["recorded"]
-    assert not vm_reach.known(file("# machine uuid-250"), HOST)["recorded"]  # an ended run
+def test_another_key_of_the_same_machine_is_recorded_by_the_word_of_its_agent() -> None:
+    """cloud-init makes new ones when a setting of the VM has changed."""
+    line = f"192.0.2.5 {OTHER}"
+    found = vm_reach.host_key(HOST, AGENT, None, file(f"# machine uuid-250\n{line}"), line)
+    assert (found["recorded"], found["block"], found["problem"]) == (False, BLOCK, "")
+
+
+@pytest.mark.parametrize("read", [AGENT, REFUSED])
+@pytest.mark.parametrize("change", [{}, {"uuid": "anew"}, {"address": "192.0.2.6"}, {"vmid": 251}])
+def test_what_is_recorded_of_another_machine_is_not_of_this_one(change: Json, read: Json) -> None:
+    host = {**HOST, **change}
+    assert vm_reach.host_key(host, read, None, file(BLOCK))["recorded"] is (change == {})
+    assert not vm_reach.host_key(host, read, None, "")["recorded"]
+    assert not vm_reach.host_key(host, read, None, file("# machine uuid-250"))["recorded"]  # by hand
 
 
 def test_the_key_of_whoever_answers_is_said_to_be_that() -> None:
