@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A callback plugin of the tests: writes down the tasks of a run, and kills it before or after one of them."""
+"""A callback plugin of the tests: a run stops before and after each of its tasks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
-name: ends
+name: places
 type: aggregate
-short_description: Ends a run at a task
-description: The file in E(ENDS_LOG) gets the tasks' names; E(ENDS_AT), as C(before 3), says where to kill the run.
+short_description: Stops a run before and after each task
+description:
+  - The file in E(PLACES_LOG) gets a line for each place, as C(before 3 Plan).
+  - Then the run's process group gets SIGSTOP; SIGCONT lets it go on, SIGKILL ends it there.
 """
 
 
@@ -26,21 +28,22 @@ class CallbackModule(CallbackBase):
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "ends"
+    CALLBACK_NAME = "places"
 
     def __init__(self) -> None:
         super().__init__()
         self.number = 0
+        self.name = ""
 
     def _reached(self, when: str) -> None:
-        if os.environ.get("ENDS_AT") == f"{when} {self.number}":
-            os.killpg(0, signal.SIGKILL)
+        with Path(os.environ["PLACES_LOG"]).open("a", encoding="utf-8") as file:
+            print(when, self.number, self.name, file=file)
+        os.killpg(0, signal.SIGSTOP)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """A task begins."""
         self.number += 1
-        with Path(os.environ["ENDS_LOG"]).open("a", encoding="utf-8") as file:
-            print(task.get_name(), file=file)
+        self.name = task.get_name()
         self._reached("before")
 
     def v2_runner_on_ok(self, result: Any) -> None:
