@@ -157,7 +157,7 @@ def test_a_power_cut_leaves_nothing_of_either(own: Rig) -> None:
 
 def test_a_docker_that_does_not_come_is_said_aloud(shared: Rig, dind: dict[str, Any]) -> None:
     rig = shared
-    result = rig.try_deploy(**{**dind, "dind_arguments": ["--no-such-option"]}, online_timeout=20)
+    result = rig.try_deploy(**{**dind, "dind_arguments": ["--no-such-option"]}, online_timeout=40)
     assert result.rc != 0
     assert "its Docker has ended; see: runnerd logs runner-1 --docker" in result.output
     assert "no-such-option" in rig.runnerd("logs", "1", "--docker")
