@@ -23,11 +23,8 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import HAS_REQUESTS, Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import (
-    app_for,
-    client_for,
-    credential_problems,
-)
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import app_for, client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError, RateLimited
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import ARCHITECTURES
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner

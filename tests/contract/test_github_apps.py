@@ -22,7 +22,7 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github i
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors, versions
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.access import check_access
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runners
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from tests.contract.client import Rest

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import app_for, client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import app_for, client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runners
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from tests.contract.client import template_of

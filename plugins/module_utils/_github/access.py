@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .answers import parse, take, take_if_there
-from .client import Client
 from .errors import GitHubError, NotFound
 from .runners import Group, Runners, find_group, hints_for
 from .scope import Scope
+
+if TYPE_CHECKING:  # what it takes costs every process that only knows the types a fifth of a second
+    from .client import Client
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,19 @@ from typing import Any
 
 try:
     import jwt
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    HAS_JWT = True
+    HAS_PYJWT = True
 except ImportError:
-    HAS_JWT = False
+    HAS_PYJWT = False
 
 from .answers import parse, take, take_if_there, take_time
 from .client import Client
 from .errors import Forbidden, GitHubError, NotFound, RateLimited, Unauthorized, Unprocessable
+from .key import HAS_CRYPTOGRAPHY, ISSUER, NEEDS, load_key
 from .scope import Scope, web_url
 from .secret import Secret
+
+HAS_JWT = HAS_PYJWT and HAS_CRYPTOGRAPHY
 
 # Seconds of a JWT, by GitHub's clock: it refuses one from the future, and one that ends more than ten minutes ahead
 # (docs: generating a JSON web token for a GitHub App). Either side has a minute for clocks that differ.
@@ -40,11 +41,6 @@ RENEW_AGAIN = 60.0  # seconds between attempts to renew a token that still works
 NEW_TOKEN = 5.0  # seconds after its making in which a 401 may mean that
 PATIENCE = 1.0  # seconds to wait then
 
-ISSUER = re.compile(r"[A-Za-z0-9._-]{1,30}")  # an App's id is a number, its client id like Iv23li…; secrets are longer
-NEEDS = (
-    "a GitHub App needs the Python libraries PyJWT >= 2.3 and cryptography >= 3.4. "
-    "Do: install python3-jwt and python3-cryptography"
-)
 
 # What a token must be allowed to do, no more is asked for (docs: permissions required for GitHub Apps).
 PERMISSIONS: dict[str, Mapping[str, str]] = {
@@ -55,63 +51,6 @@ _CALLED = {
     "repo": "the repository permission 'Administration: Read and write'",
     "org": "the organization permission 'Self-hosted runners: Read and write'",
 }
-
-
-class KeyProblem(ValueError):
-    """A text that is no private key of a GitHub App. Shows nothing of it."""
-
-    def __init__(self, why: str, remedy: str = "give the text of the .pem file that GitHub made for the App") -> None:
-        super().__init__(f"private_key = (hidden): {why}. Do: {remedy}")
-
-
-def tidy_pem(text: str) -> str:
-    r"""The one private key in `text`, as PEM with lines of its own.
-
-    Mended is what vaults, environments and YAML make of line ends: ``\n`` in two letters, blanks, CR LF, indentation.
-
-    Raises:
-        KeyProblem: There is none, or one that cannot be used: encrypted, public, of another kind, cut short.
-    """
-    text = text.replace("\\r", "").replace("\\n", "\n")
-    begin = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
-    if not begin:
-        hint = "give the text itself, such as {{ lookup('file', 'my-app.pem') }}, not its path"
-        raise KeyProblem("no PEM text, which begins with -----BEGIN", hint)
-    kind = begin[1]
-    if "PUBLIC" in kind or kind == "CERTIFICATE":
-        raise KeyProblem("a public key or certificate")
-    if kind.startswith("ENCRYPTED") or "ENCRYPTED" in text[begin.end() : begin.end() + 100]:
-        hint = "take the passphrase off (openssl rsa -in my-app.pem -out plain.pem) and keep the result in a vault"
-        raise KeyProblem("encrypted with a passphrase", hint)
-    if kind not in ("RSA PRIVATE KEY", "PRIVATE KEY"):
-        raise KeyProblem("not an RSA key, which those of GitHub Apps are")
-    body, end, _rest = text[begin.end() :].partition(f"-----END {kind}-----")
-    letters = "".join(body.split())
-    if not end or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", letters):
-        raise KeyProblem("cut short or damaged", "give the whole text, from -----BEGIN to -----END and its dashes")
-    lines = (letters[at : at + 64] for at in range(0, len(letters), 64))
-    return "\n".join((f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""))
-
-
-def load_key(private_key: str | Secret) -> RSAPrivateKey:
-    """The key that the text holds.
-
-    Raises:
-        KeyProblem: It holds none.
-        ImportError: The libraries for it are not there.
-    """
-    if not HAS_JWT:
-        raise ImportError(NEEDS)
-    pem = tidy_pem(private_key.reveal() if isinstance(private_key, Secret) else private_key)
-    key = None
-    # The library's own words may quote the key. And raised outside, an error has no frames of it.
-    with suppress(Exception):
-        key = load_pem_private_key(pem.encode(), None)
-    if key is None:
-        raise KeyProblem("cut short or damaged", "give the whole text, from -----BEGIN to -----END and its dashes")
-    if not isinstance(key, RSAPrivateKey):
-        raise KeyProblem("not an RSA key, which those of GitHub Apps are")
-    return key
 
 
 class AppJwt:
@@ -126,6 +65,8 @@ class AppJwt:
     renews_itself = True
 
     def __init__(self, issuer: str, private_key: str | Secret) -> None:
+        if not HAS_JWT:
+            raise ImportError(NEEDS)
         self._issuer = issuer
         self._key = load_key(private_key)
 
@@ -168,7 +109,7 @@ class AppAuth:
 
     Args:
         issuer: The App's client id (GitHub's advice) or its id.
-        private_key: One of the App's keys, as PEM text; see `tidy_pem` for what is tolerated.
+        private_key: One of the App's keys, as PEM text; see `key.tidy_pem` for what is tolerated.
         scope: Where the runners are: a repository or an organization.
         installation_id: Of the App at the scope; None: GitHub is asked.
         permissions: What the tokens may do, in the API's words; None: whatever the installation may.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what a user gives as a credential, for one scope, to what a client sends: the only place that knows the forms.
+"""What a user gives as a credential: the forms it has, and what is wrong with one. `connect` makes a client of it.
 
 A form is a mapping, as in runnerd's credentials.json: ``{"token": "…"}``, or for an App ``{"client_id": "…",
 "private_key": "…"}``, with ``app_id`` instead of ``client_id`` if that is at hand, and with ``installation_id`` if
@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .app import HAS_JWT, ISSUER, PERMISSIONS, AppAuth, load_key, tidy_pem
-from .auth import Auth, TokenAuth
-from .client import Client
+from .auth import TokenAuth
 from .errors import shown
-from .scope import Scope
+from .key import HAS_CRYPTOGRAPHY, ISSUER, load_key, tidy_pem
 from .secret import Secret
 
 APP_KEYS = ("client_id", "app_id", "private_key", "installation_id")
@@ -43,7 +41,7 @@ def credential_problems(credential: Mapping[str, Any]) -> list[str]:
     if "token" in given:
         if app:
             problems.append(f"{app[0]} = (hidden): there is a token too. Do: give one of the two, {FORMS}")
-        problems += _problem(TokenAuth, _text(given["token"]))
+        problems += _problem(TokenAuth, text_of(given["token"]))
     elif app:
         problems += _app_problems(given)
     else:
@@ -51,70 +49,7 @@ def credential_problems(credential: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def auth_for(
-    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
-) -> Auth:
-    """The credential, ready to be sent: for this scope, and with no more rights than its runners need.
-
-    Args:
-        credential: Its form; see the module's text.
-        scope: Where the runners are. A token is good for any scope its owner may manage, an App for this one.
-        permissions: What an App's tokens may do instead, in the API's words.
-        options: As for `Client`: how an App reaches GitHub.
-
-    Raises:
-        ValueError: The form is wrong, or an App for an enterprise; one problem a line, none shows a secret.
-        ImportError: A Python library that an App needs is not there.
-    """
-    given = _checked(credential)
-    if "token" in given:
-        return TokenAuth(_text(given["token"]))
-    return app_for(credential, scope, permissions=permissions, **options)
-
-
-def app_for(
-    credential: Mapping[str, Any],
-    scope: Scope,
-    *,
-    permissions: Mapping[str, str] | None = None,
-    repositories: Iterable[str] | None = None,
-    **options: Any,
-) -> AppAuth:
-    """The App that a credential is.
-
-    Args:
-        permissions: What its tokens may do, in the API's words; None: what the runners of the scope need.
-        repositories: The names of those that its tokens are good for; None: a repository's own, for another scope all.
-        credential, scope, options: As for `auth_for`.
-
-    Raises:
-        ValueError, ImportError: As `auth_for`; and it is a token.
-    """
-    given = _checked(credential)
-    if "token" in given:
-        raise ValueError(
-            "token = (hidden): only a GitHub App makes tokens. Do: give client_id (or app_id), private_key"
-        )
-    installation = given.get("installation_id")
-    return AppAuth(
-        str(given.get("client_id", given.get("app_id"))),
-        _text(given["private_key"]),
-        scope,
-        installation_id=None if installation is None else int(installation),
-        permissions=permissions or PERMISSIONS.get(scope.kind),
-        repositories=repositories or ([scope.name] if scope.kind == "repo" else None),
-        **options,
-    )
-
-
-def client_for(
-    credential: Mapping[str, Any], scope: Scope, *, permissions: Mapping[str, str] | None = None, **options: Any
-) -> Client:
-    """A client for this scope with this credential; see `auth_for`, and `Client` for `options`; raises what they do."""
-    return Client(scope.api_url, auth_for(credential, scope, permissions=permissions, **options), **options)
-
-
-def _checked(credential: Mapping[str, Any]) -> dict[str, Any]:
+def checked(credential: Mapping[str, Any]) -> dict[str, Any]:
     """What of it is given; ValueError if it is no credential."""
     if problems := credential_problems(credential):
         raise ValueError("\n".join(problems))
@@ -125,7 +60,7 @@ def _given(credential: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in credential.items() if value is not None and value != ""}
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A secret as text: Ansible has types of its own for texts, and numbers are no secrets of GitHub's."""
     return value.reveal() if isinstance(value, Secret) else str(value)
 
@@ -149,7 +84,7 @@ def _app_problems(given: Mapping[str, Any]) -> list[str]:
             "private_key = '': an App needs one. Do: make one on the App's settings page and give the .pem file's text"
         )
     else:
-        problems += _problem(load_key if HAS_JWT else tidy_pem, _text(given["private_key"]))
+        problems += _problem(load_key if HAS_CRYPTOGRAPHY else tidy_pem, text_of(given["private_key"]))
     installation = given.get("installation_id")
     if installation is not None and not re.fullmatch(r"[1-9][0-9]{0,17}", str(installation)):
         value = shown(installation) if len(str(installation)) <= 20 else "(hidden)"

@@ -9,13 +9,15 @@ from __future__ import annotations
 import builtins  # `list` is a method here
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .answers import Response, parse, take, take_if_there, take_time
-from .client import Client
 from .errors import NotFound, Unprocessable
 from .scope import Scope
 from .secret import Secret
+
+if TYPE_CHECKING:  # see access.py
+    from .client import Client
 
 T = TypeVar("T")
 

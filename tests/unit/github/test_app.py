@@ -31,11 +31,12 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import app, errors
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import app, errors, key
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.answers import Response
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import AppAuth, KeyProblem, load_key
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.key import KeyProblem, load_key
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
 from .conftest import KEY, NOW, PEM, Answer, Cut, Request, Server, Surroundings, Told
@@ -160,8 +161,12 @@ class TestKeys:
         assert load_key((tmp_path / "plain.pem").read_text()).private_numbers() == NUMBERS
 
     def test_without_the_libraries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        words = r"PyJWT.*Do: install python3-jwt and python3-cryptography"
         monkeypatch.setattr(app, "HAS_JWT", False)
-        with pytest.raises(ImportError, match=r"PyJWT.*Do: install python3-jwt and python3-cryptography"):
+        with pytest.raises(ImportError, match=words):
+            AppAuth(ISSUER, PEM, Scope.parse("my-org"), installation_id=5)
+        monkeypatch.setattr(key, "HAS_CRYPTOGRAPHY", False)
+        with pytest.raises(ImportError, match=words):
             load_key(PEM)
 
 

@@ -14,12 +14,12 @@ import pytest
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import credential
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import PERMISSIONS, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.auth import TokenAuth
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import (
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import (
     app_for,
     auth_for,
     client_for,
-    credential_problems,
 )
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.secret import Secret
 
@@ -130,7 +130,7 @@ class TestForms:
 
     def test_a_key_is_looked_at_without_the_libraries_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Preflight may run where they are not; then the text is all that can be judged."""
-        monkeypatch.setattr(credential, "HAS_JWT", False)
+        monkeypatch.setattr(credential, "HAS_CRYPTOGRAPHY", False)
         assert credential_problems({"app_id": 5, "private_key": PEM}) == []
         assert len(credential_problems({"app_id": 5, "private_key": PEM[:-40]})) == 1
 

@@ -45,11 +45,14 @@ for name in BLOCKED:
         continue
     raise SystemExit(name + " could be imported all the same")
 library = "ansible_collections.ephemeral.github_runners.plugins.module_utils._github"
-access, answers, app, auth, client, credential, errors, groups, hooks, removal, runners, scope, secret, versions = (
+(
+    access, answers, app, auth, client, connect, credential, errors, groups, hooks, key, removal, runners, scope,
+    secret, versions,
+) = (
     importlib.import_module(library + "." + name)
     for name in (
-        "access", "answers", "app", "auth", "client", "credential", "errors", "groups", "hooks", "removal", "runners",
-        "scope", "secret", "versions",
+        "access", "answers", "app", "auth", "client", "connect", "credential", "errors", "groups", "hooks", "key",
+        "removal", "runners", "scope", "secret", "versions",
     )
 )
 """
@@ -81,7 +84,7 @@ except errors.RateLimited as exc:
     said["limited"] = exc.retry_after
 said["delete"] = there.delete(5)
 form = {"app_id": 5, "private_key": pem.replace("\\n", "\\\\n"), "installation_id": 7}
-as_app = credential.client_for(form, scope.Scope.parse("my-org", api))
+as_app = connect.client_for(form, scope.Scope.parse("my-org", api))
 said["as app"] = runners.Runners(as_app, scope.Scope.parse("my-org", api)).delete(6)
 said["problems"] = len(credential.credential_problems({**form, "private_key": pem[:500]}))
 print(json.dumps(said))
@@ -89,9 +92,9 @@ print(json.dumps(said))
 
 WITHOUT_JWT = """
 try:
-    credential.auth_for({"app_id": 5, "private_key": sys.argv[1]}, scope.Scope.parse("my-org"))
+    connect.auth_for({"app_id": 5, "private_key": sys.argv[1]}, scope.Scope.parse("my-org"))
 except ImportError as exc:
-    print(json.dumps([str(exc), repr(credential.auth_for({"token": "x"}, scope.Scope.parse("my-org")))]))
+    print(json.dumps([str(exc), repr(connect.auth_for({"token": "x"}, scope.Scope.parse("my-org")))]))
 """
 
 WITHOUT_REQUESTS = """

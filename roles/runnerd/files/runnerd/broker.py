@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import client_for
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner, Runners
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.versions import support
