@@ -28,13 +28,14 @@ class Host:
         self.folder = folder
         self.file = folder / "settings.json"
         self.clock = FakeClock()
+        self.labels = ["self-hosted"]
         self.want(slots or SLOTS)
         self.world = FakeWorld(slots or SLOTS, self.clock)
         self.dies_at = ""
         self.start()
 
     def want(self, slots: list[str], **limits: float) -> None:
-        pool = {"name": "default", "scope": "acme", "labels": ["self-hosted"], "slots": slots, "name_prefix": "host"}
+        pool = {"name": "default", "scope": "acme", "labels": self.labels, "slots": slots, "name_prefix": "host"}
         compose = {"file": str(self.folder / "docker-compose.yml")}
         settings = {"schema": 1, "version": "1", "compose": compose, "pools": [pool], "limits": limits}
         self.file.write_text(json.dumps(settings))

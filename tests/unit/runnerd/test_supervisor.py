@@ -193,6 +193,44 @@ def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host
     assert host.world.killed_busy == []
 
 
+def test_a_runner_of_a_new_definition_has_the_labels_that_came_with_it(host: Host) -> None:
+    """The playbook writes the settings, then the Compose file, and reloads at its end, if it gets there."""
+    host.online()
+    host.labels = ["new"]
+    host.want(SLOTS)
+    host.rounds(40)
+    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("self-hosted",)}
+    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
+    host.rounds(40)
+    assert {container.spec for container in host.world.running()} == {"spec-2"}
+    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
+
+
+def test_with_settings_that_cannot_be_read_a_new_definition_goes_by_the_old_ones(host: Host) -> None:
+    host.online()
+    host.file.write_text("{")
+    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
+    host.rounds(40)
+    assert {container.spec for container in host.world.running()} == {"spec-2"}
+    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("self-hosted",)}
+
+
+def test_a_compose_file_that_changes_while_a_slot_is_filled(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made of the new file by the old settings does not stay."""
+
+    def written(slot: str) -> str:
+        host.labels = ["new"]
+        host.want(SLOTS)
+        host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
+        monkeypatch.undo()
+        return host.world.create(slot)
+
+    monkeypatch.setattr(host.world, "create", written)
+    host.recovers(within=80)
+    assert {container.spec for container in host.world.running()} == {"spec-2"}
+    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
+
+
 def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(host: Host) -> None:
     host.online()
     busy, idle, other = (host.of(slot) for slot in SLOTS)
@@ -555,6 +593,9 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.host.labels = ["spec-1"]
+        self.host.want(SLOTS)
+        self.host.supervisor.reload()
         self.host.rounds(4)
 
     @rule(count=st.integers(1, 30), step=st.sampled_from([0.2, 1.0, 20.0]))
@@ -628,11 +669,14 @@ class Machine(RuleBasedStateMachine):
     def is_scaled(self, count: int) -> None:
         self.host.want(SLOTS[:count])
         for slot in SLOTS[:count]:
-            self.world.hashes.setdefault(slot, "spec-1")
+            self.world.hashes.setdefault(slot, self.host.labels[0])
         self.host.supervisor.reload()
 
     @rule(spec=st.sampled_from(["spec-1", "spec-2"]))
     def is_redefined(self, spec: str) -> None:
+        """By a playbook that was ended before it could tell runnerd."""
+        self.host.labels = [spec]
+        self.host.want(SLOTS)
         self.world.hashes = dict.fromkeys(self.world.hashes, spec)
 
     @rule(slots=st.sampled_from([[], ["runner-1"]]))
@@ -659,8 +703,8 @@ class Machine(RuleBasedStateMachine):
         world, host = self.world, self.host
         host.dies_at = ""
         world.docker_up, world.github, world.lose_answer, world.fail_start = True, None, False, False
-        world.hashes = dict.fromkeys(SLOTS, "spec-1")
         host.want(SLOTS)
+        world.hashes = dict.fromkeys(SLOTS, host.labels[0])
         host.supervisor.reload()
         host.supervisor.resume()
         for _dummy in range(60):
@@ -676,6 +720,7 @@ class Machine(RuleBasedStateMachine):
         live = {c.id[:12] for c in world.containers.values()}
         host.rounds(100, 700)
         assert {r.name[-12:] for r in world.registered.values()} == live
+        assert {tuple(r.labels) for r in world.registered.values()} == {tuple(host.labels)}
         host.journal.close()
         self.patch.undo()
         super().teardown()

@@ -27,7 +27,7 @@ from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
 from .observe import Observer
-from .provider import Found, Provider, ProviderError
+from .provider import Definition, Found, Provider, ProviderError
 from .report import Reporter
 from .settings import Settings, SettingsError, load_settings
 from .status import Status
@@ -61,6 +61,7 @@ class Supervisor:
         self._provider = provider
         self._clock = clock
         self._executor = executor
+        self._definition: Definition | None = None  # the one that the settings were last held against
         self._demand: Demand = FixedDemand(settings)
         self._effects = Effects(journal, provider, broker, clock, look)
         self._lists = Lists(journal, broker, self._effects, clock)
@@ -103,6 +104,7 @@ class Supervisor:
             self._begun += 1
             this = self._begun
             self._land()
+            definition = self._follow_definition()
             refresh_wanted, self._refresh_wanted = self._refresh_wanted, False
             world, docker_error = self.observer.observe(
                 self.settings, self._demand.desired(), frozenset(self._flights), refresh_wanted
@@ -112,10 +114,10 @@ class Supervisor:
             for action in plan.actions:
                 paused = self._backoff.pause(action, world)
                 if paused is None:
-                    self._launch(action, world)
+                    self._launch(action, world, definition)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
-            for chore in (*self._versions.chores(world), *self._updates.chores(self._provider.definition())):
+            for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
                 if chore.name not in self._flights:
                     self._fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self.settings.version)
@@ -157,7 +159,7 @@ class Supervisor:
 
     # Acting
 
-    def _launch(self, action: Action, world: World) -> None:
+    def _launch(self, action: Action, world: World, definition: Definition) -> None:
         if isinstance(action, Refresh):
             self._fly(action.key, self._lists.refresh, action.key, self.settings)
             return
@@ -169,7 +171,8 @@ class Supervisor:
         pool = self.settings.pool_of.get(action.slot)
         if isinstance(action, Fill):
             assert pool is not None
-            self._fly(action.slot, self._effects.fill, action.slot, pool, self._provider.definition())
+            # Should the Compose file be a newer one by now, the runner is one of an old definition, and goes again.
+            self._fly(action.slot, self._effects.fill, action.slot, pool, definition)
         elif isinstance(action, Adopt):
             found = Found(view.machine, view.pool or (pool.name if pool else ""), pool.scope if pool else "")
             self._effects.adopt(action.slot, found, pool)
@@ -222,6 +225,29 @@ class Supervisor:
             SettingsError: they cannot be used; the old ones stay in force.
         """
         settings = load_settings(self._settings_file)
+        restart = self._take(settings)
+        self.wake()
+        return restart
+
+    def _follow_definition(self) -> Definition:
+        """The Compose file's definition; with a new one, the settings that came with it are in force.
+
+        A playbook writes the settings first, and tells us of both at its end, if it gets there. A slot that is filled
+        in between would hold a runner of the new definition under the old labels, until its first job, if any comes.
+        """
+        definition = self._provider.definition()
+        if definition != self._definition:
+            self._definition = definition
+            try:
+                settings = load_settings(self._settings_file)
+                if settings != self.settings:
+                    self._take(settings)
+            except SettingsError as exc:
+                log.warning("the old settings stay in force: %s", exc)
+        return definition
+
+    def _take(self, settings: Settings) -> bool:
+        """Go by these settings from now on. True: some are taken in by a restart only, which is under way."""
         with self._lock:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
             restart = _read_at_start(settings) != _read_at_start(self.settings)
@@ -232,7 +258,6 @@ class Supervisor:
         if restart:
             # It touches no runner, and is the only way to reach all who hold the old settings.
             self.restart_wanted()
-        self.wake()
         return restart
 
     def _try_again(self) -> None:
