@@ -35,12 +35,14 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world 
     unfinished,
 )
 
+_STILL = "it is still being cloned"
 #: What to do about what only Proxmox VE itself could tell, by its words.
 _REMEDIES = (
     (
         r"config file already exists|already exists on node",
         f"write another {PREFIX}vmid: a VM has it that the token may not see",
     ),
+    (_STILL, f"raise {PREFIX}clone_timeout"),
     (r"for modifying tag", f"allow that tag at Datacenter > Options, or set {PREFIX}ownership: description"),
     (r"Permission check failed", "give the token a role with that there (README of the role)"),
     (r"no quorum", "bring the cluster's nodes back (pvecm status)"),
@@ -102,7 +104,7 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
         act["notes"].append(
             f"{vm['name']}: it is on the node {there['node']}, and stays there; {vm['node']} is for new ones"
         )
-    if vm["pool"] and vm["pool"] != there.get("pool"):
+    if vm["pool"] and vm["pool"] != there.get("pool") and _sees_pool(vm["pool"], world):
         act["notes"].append(f"{vm['name']}: it is not in the pool {vm['pool']}, which is for new ones")
     if running:
         waits = {*world.pending(vm["vmid"]), *(set(changes) - AT_ONCE), *(["disk"] if resize else [])}
@@ -132,8 +134,7 @@ def _plan_new(
     node = vm["node"] or home
     judge_node(place, vm, node, world)
     storages = judge_storages(place, vm, source, node, world)
-    may_see = "Pool.Audit" in held(world.permissions or {}, f"/pool/{vm['pool']}")
-    if vm["pool"] and may_see and vm["pool"] not in world.pools:
+    if vm["pool"] and vm["pool"] not in world.pools and _sees_pool(vm["pool"], world):
         place.wrong(
             "pool",
             "there is no such pool",
@@ -161,6 +162,11 @@ def _plan_new(
     judge_privileges(place, vm, act, storages, world)
     act["options"] = {}  # what to set is told by the clone itself, when it is there
     return act
+
+
+def _sees_pool(pool: str, world: World) -> bool:
+    """Whether the token is shown this pool, and which VMs are in it."""
+    return "Pool.Audit" in held(world.permissions or {}, f"/pool/{pool}")
 
 
 def lines_of(act: Mapping[str, Any]) -> list[str]:
@@ -236,6 +242,7 @@ def left_over(
             str(result.get("msg", "")) for result in results if (result.get("item") or {}).get("vmid") == act["vmid"]
         ]
         reasons = [_brief(text) for text in said if text]
+        goes_on = False
         kind, of, node = (
             ("qmclone", act["template"], act.get("home"))
             if "create" in undone
@@ -244,17 +251,24 @@ def left_over(
         if node and of and undone[0] in ("create", "start"):
             path = tasks_path(node, of, kind)
             paths.append(path)
-            last = told[path].data if path in told and told[path].good else []
-            ended = [str(task["status"]) for task in last or [] if task.get("status") not in (None, "OK", "RUNNING")]
+            last = (told[path].data if path in told and told[path].good else None) or []
+            ended = [str(task["status"]) for task in last if task.get("status") not in (None, "OK", "RUNNING")]
             if not reasons or any("Reached timeout" in reason for reason in reasons):
                 reasons = ended or reasons
+                # Into a pool: until it is done, who has been given that pool only does not see the VM.
+                goes_on = "create" in undone and any("endtime" not in task for task in last)
+        if goes_on:
+            reasons = [_STILL]
         if "update" in undone:
             reasons.append(f"{', '.join(act['changes'])} not as wanted")
         why = "; ".join(dict.fromkeys(reasons)) or "Proxmox VE gave no reason"
         remedy = next((remedy for words, remedy in _REMEDIES if re.search(words, why)), "see to that")
-        done = (
-            "nothing of it is there" if "create" in undone else "what is there stays, and the next run goes on with it"
-        )
+        if goes_on:
+            done = "that goes on, and nothing is lost"
+        elif "create" in undone:
+            done = "nothing of it is there"
+        else:
+            done = "what is there stays, and the next run goes on with it"
         problems.append(
             f"{act['name']} ({act['vmid']} on {act.get('node')}): {' + '.join(undone)} failed: {why} ({done}). "
             f"Do: {remedy}, and run this again"
@@ -265,5 +279,5 @@ def left_over(
 def _brief(text: str) -> str:
     """What a module said, without the words that all its errors begin with."""
     return re.sub(
-        r"^(?:Unable to \w+ vm .*? vmid \d+|(?:starting|stopping) of VM \d+ failed with exception): ", "", text
+        r"^(?:Unable to \w+ vm .*? vmid \d+|(?:starting|stopping) of VM \d+ failed with exception)(?:: |=)", "", text
     ).strip()

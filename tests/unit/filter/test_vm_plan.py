@@ -377,6 +377,17 @@ def test_ownership_by_pool() -> None:
     assert "is not ours" in cluster.plan(told)["problems"][0]
 
 
+def test_a_pool_is_for_new_vms_and_hidden_from_who_may_not_look() -> None:
+    cluster = Cluster()
+    cluster.run(variables())
+    told = variables(pool="runners")
+    assert cluster.plan(told)["notes"] == []
+    cluster.permissions["/pool/runners"] = {"Pool.Audit": 1}
+    assert cluster.plan(told)["notes"] == ["gh-runner-01: it is not in the pool runners, which is for new ones"]
+    cluster.vms[250]["pool"] = "runners"
+    assert cluster.plan(told)["notes"] == []
+
+
 #: All privileges that a new VM with everything wants, and where.
 PAIRS = [(path, privilege) for path, privileges in PRIVILEGES.items() for privilege in privileges]
 
@@ -459,13 +470,17 @@ def test_what_was_not_done_is_told_with_its_reason() -> None:
     results = [{"item": {"vmid": 250}, "msg": "Reached timeout while waiting for creating VM. Last line: x"}]
     left = filters.left_over(plan, ["create"], results)
     assert left["paths"] == ["/nodes/pve1/tasks?vmid=9999&typefilter=qmclone&limit=1&source=all"]
-    ended = [{"status": "clone failed: no space left"}]
-    read = {"answers": [{"path": left["paths"][0], "status": 200, "reason": "", "data": ended}]}
+    answer = {"path": left["paths"][0], "status": 200, "reason": "", "data": [{"upid": "it runs"}]}
+    read = {"answers": [answer]}
+    (problem,) = filters.left_over(plan, ["create"], results, read)["problems"]
+    assert "create failed: it is still being cloned (that goes on, and nothing is lost). Do: raise proxmox_" in problem
+    answer["data"] = [{"endtime": 1, "status": "clone failed: no space left"}]
     (problem,) = filters.left_over(plan, ["create"], results, read)["problems"]
     assert problem.startswith("gh-runner-01 (250 on pve1): create failed: clone failed: no space left (nothing of it")
-    refused = [{"item": {"vmid": 250}, "msg": "Unable to clone vm x from vmid 9999: 403 Forbidden: no"}]
-    (problem,) = filters.left_over(plan, ["create"], refused, read)["problems"]
-    assert "create failed: 403 Forbidden: no (" in problem
+    for between in (": ", "="):  # versions 2 and 1 of the module
+        refused = [{"item": {"vmid": 250}, "msg": f"Unable to clone vm x from vmid 9999{between}403 Forbidden: no"}]
+        (problem,) = filters.left_over(plan, ["create"], refused, read)["problems"]
+        assert "create failed: 403 Forbidden: no (" in problem
     cluster.run(told)
     assert filters.left_over(cluster.plan(told), ["create", "update", "start"])["problems"] == []
 
