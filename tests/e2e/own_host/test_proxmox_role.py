@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role proxmox_runner_vm with machines that boot: host key, cloud-init, package lock, and a machine made anew."""
+"""The role proxmox_runner_vm with a machine that boots, as a user of the collection has it: from nothing to a job."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
@@ -21,7 +20,9 @@ from tests.lab.keys import ssh_key
 from tests.lab.lab import GITHUB_NAME, VM, Lab
 from tests.lab.project import COLLECTION, Project, Result, with_variables
 from tests.lab.proxmox import LabMachines
-from tests.proxmox.conftest import SECRET, TOKEN, USER, Rig
+from tests.proxmox.conftest import SECRET, TOKEN, USER
+
+Play = Callable[..., Result]
 
 
 @pytest.fixture
@@ -42,134 +43,103 @@ def double(machines: LabMachines, tmp_path: Path) -> Iterator[Double]:
 
 
 @pytest.fixture
-def vm(lab: Lab, machines: LabMachines, tmp_path: Path) -> dict[str, Any]:
-    """What the VM shall be, as the role's variables without their prefix."""
-    return {
-        "wait": True,
-        "cores": 1,
-        "memory": 512,
-        "user": "debian",
-        "ssh_keys": [ssh_key(tmp_path / "key")],
-        "address": f"{lab.subnet()[250]}/{lab.subnet().prefixlen}",
-        "gateway": str(lab.subnet()[1]),
-        "nameservers": [machines.nameserver],
-        "start_timeout": 120,
-        "shutdown_timeout": 60,
-    }
-
-
-@pytest.fixture
-def ssh(tmp_path: Path) -> list[str]:
-    """The words for ansible-playbook by which it logs in, and trusts what is recorded and nothing else."""
-    return [
-        "--private-key",
-        str(tmp_path / "key"),
-        "--ssh-common-args",
-        f"-o UserKnownHostsFile={tmp_path}/known_hosts",
-    ]
-
-
-def left(lab: Lab) -> list[str]:
-    """What there is of VMs in the engine."""
-    there = [*lab.client.containers.list(all=True), *lab.client.volumes.list()]
-    return [str(one.name) for one in there if str(one.name).startswith(f"{lab.prefix}-{VM}")]
-
-
-@pytest.fixture
-def others(tmp_path: Path) -> str:
-    """What somebody else has written into known_hosts, before us."""
-    text = f"# mine\nexample.org {' '.join(ssh_key(tmp_path / 'theirs').split()[:2])}\n"
-    (tmp_path / "known_hosts").write_text(text)
-    return text
-
-
-def test_a_vm_that_boots_can_be_used(
-    double: Double, machines: LabMachines, vm: dict[str, Any], ssh: list[str], others: str, tmp_path: Path
-) -> None:
-    rig = Rig(double, tmp_path / "ca.pem", tmp_path, 2)
-    rig.ok(*ssh, **vm)
-    address, key = vm["address"].partition("/")[0], machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode()
-    known = (tmp_path / "known_hosts").read_text()
-    assert known.startswith(others)
-    assert f"{address} {' '.join(key.split()[:2])}\n" in known
-    assert machines.run(250, ["cloud-init", "status"], b"")[1].strip() == "status: done"
-    assert machines.run(250, ["systemctl", "is-active", "package-lock"], b"")[1].strip() == "inactive"
-    assert machines.run(250, ["hostname"], b"")[1] == "gh-runner-01\n"
-    assert machines.run(250, ["getent", "hosts", GITHUB_NAME], b"")[0] == 0
-
-    rig.writes()
-    said = rig.ok(*ssh, **vm)
-    assert (said.changed, rig.writes()) == (0, [])
-
-    rig.ok(*ssh, point="absent", **vm)
-    assert (tmp_path / "known_hosts").read_text() == others
-    assert left(machines.lab) == []
-
-
-def test_a_vm_made_anew_behind_our_back_is_trusted_by_its_own_key(
-    double: Double, machines: LabMachines, vm: dict[str, Any], ssh: list[str], others: str, tmp_path: Path
-) -> None:
-    """Without the right to read files by the agent: on trust, and said."""
-    double.admin.access(**without(documented(9), "GitHubRunners", "VM.GuestAgent.FileRead"))
-    rig = Rig(double, tmp_path / "ca.pem", tmp_path, 2)
-    keys = []
-    for _time in range(2):
-        said = rig.ok(*ssh, **vm)
-        assert "the host key is that of whoever answered" in said.text
-        keys.append(machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode().split()[1])
-        known = (tmp_path / "known_hosts").read_text()
-        assert known.startswith(others)
-        assert [key in known for key in keys] == [False] * (len(keys) - 1) + [True]
-        double.admin.remove_vm(250)
-    assert keys[0] != keys[1]
-
-
-def test_site_makes_a_vm_and_a_runner_that_does_a_job(
-    lab: Lab, double: Double, vm: dict[str, Any], ssh: list[str], artifact: Path, tmp_path: Path
-) -> None:
-    """As a user: `init`, `site`, a job, `destroy`."""
+def play(lab: Lab, machines: LabMachines, double: Double, artifact: Path, tmp_path: Path) -> Play:
+    """Runs a playbook of a user who has written `proxmox.yml` and the group's variables, and trusts `known_hosts`."""
+    token = f"ghp_{secrets.token_hex(18)}"
+    lab.github.credentials({"site": {"token": token, "scopes": {"my-org": "write"}}})
     project = Project(tmp_path, proxy=lab.proxy_url)
     project.install(artifact)
 
-    def play(name: str, *words: str) -> Result:
-        done = project.run("ansible-playbook", f"{COLLECTION}.{name}", *words)
+    def run(name: str, *words: str) -> Result:
+        ssh = ["--private-key", str(tmp_path / "key"), "--ssh-common-args"]
+        ssh += [f"-o UserKnownHostsFile={tmp_path}/known_hosts -o IdentitiesOnly=yes"]
+        done = project.run("ansible-playbook", f"{COLLECTION}.{name}", *words, *ssh)
         assert done.rc == 0, done.output[-6000:]
         return done
 
-    play("init", "-e", f"dest={project.folder}", "-e", "proxmox=true")
+    run("init", "-e", f"dest={project.folder}", "-e", "proxmox=true")
     project.write_inventory(GROUP, {})
-    token = f"ghp_{secrets.token_hex(18)}"
-    lab.github.credentials({"site": {"token": token, "scopes": {"my-org": "write"}}})
-    project.set_variables(
-        GROUP,
-        github_docker_runners_scope="my-org",
-        github_docker_runners_token=token,
-        github_docker_runners_api_url=lab.api_url,
-        github_docker_runners_ca_file=str(lab.authority.path),
-        github_docker_runners_image=lab.push_runner().reference,
-        github_docker_runners_docker="none",
-        github_docker_runners_count=1,
-        github_docker_runners_extra_labels=["site"],
-    )
-    wanted = {
-        **vm,
+    runners = {
+        "scope": "my-org",
+        "token": token,
+        "api_url": lab.api_url,
+        "ca_file": str(lab.authority.path),
+        "image": lab.push_runner().reference,
+        "docker": "none",
+        "count": 1,
+        "extra_labels": ["site"],
+    }
+    project.set_variables(GROUP, **{f"github_docker_runners_{name}": value for name, value in runners.items()})
+    vm = {
         "api_hosts": [double.host],
         "api_port": double.port,
         "ca_file": str(tmp_path / "ca.pem"),
         "api_user": USER,
         "api_token_id": TOKEN,
         "api_token_secret": SECRET,
-        "disk_size": "20G",
         "known_hosts_file": str(tmp_path / "known_hosts"),
+        "cores": 1,
+        "memory": 512,
+        "disk_size": "20G",
+        "address": f"{lab.subnet()[250]}/{lab.subnet().prefixlen}",
+        "gateway": str(lab.subnet()[1]),
+        "nameservers": [machines.nameserver],
+        "user": "debian",
+        "ssh_keys": [ssh_key(tmp_path / "key")],
     }
     settings = project.folder / "proxmox.yml"
-    changes = {f"proxmox_runner_vm_{name}": value for name, value in wanted.items()}
+    changes = {f"proxmox_runner_vm_{name}": value for name, value in vm.items()}
     settings.write_text(with_variables(settings.read_text(), changes))
+    return run
 
-    play("site", "-i", "inventory.ini", "-e", "@proxmox.yml", *ssh)
+
+def test_from_nothing_to_a_vm_with_a_runner_and_back(
+    lab: Lab, machines: LabMachines, double: Double, play: Play, tmp_path: Path
+) -> None:
+    address = str(lab.subnet()[250])
+    known_hosts = tmp_path / "known_hosts"
+    key = " ".join(ssh_key(tmp_path / "another").split()[:2])
+    others = f"# mine\nexample.org {key}\n"
+    # A VM of this VMID was there before, at the same address.
+    block = "# {} ephemeral.github_runners VM 250\n"
+    known_hosts.write_text(f"{others}{block.format('BEGIN')}# machine a\n{address} {key}\n{block.format('END')}")
+
+    play("site", "-i", "inventory.ini", "-e", "@proxmox.yml")
+    told = machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode()
+    recorded = f"{address} {' '.join(told.split()[:2])}\n"
+    known = known_hosts.read_text()
+    assert known.startswith(others)
+    assert recorded in known
+    assert f"{address} {key}" not in known
+    for command, said in {
+        "hostname": "gh-runner-01\n",
+        "cloud-init status": "status: done\n",
+        "systemctl is-active package-lock": "inactive\n",
+    }.items():
+        assert machines.run(250, command.split(), b"")[1] == said
+    assert machines.run(250, ["getent", "hosts", GITHUB_NAME], b"")[0] == 0
     job = lab.github.wait_job(lab.github.queue_job("echo hello", labels=["site"]))
     assert job["result"] == "Succeeded" and job["runner_name"].startswith("gh-runner-01"), job
 
+    # The same machine with other keys, as cloud-init makes them when a drive has changed: its agent's word is enough.
+    anew = "rm /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
+    assert machines.run(250, ["sh", "-c", anew], b"")[0] == 0
+    assert play("provision", "-e", "@proxmox.yml").changed == 1
+    told = machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode()
+    assert recorded not in known_hosts.read_text()
+    recorded = f"{address} {' '.join(told.split()[:2])}\n"
+    assert recorded in known_hosts.read_text()
+
+    # Somebody who has not recorded the key, and may not read files by the agent: on trust, and said. No other change.
+    double.admin.access(**without(documented(9), "GitHubRunners", "VM.GuestAgent.FileRead"))
+    known_hosts.write_text(others)
+    again = play("provision", "-e", "@proxmox.yml")
+    assert "the host key is that of whoever answered" in again.output
+    assert recorded in known_hosts.read_text()
+    assert again.changed == 1
+
     play("destroy", "-e", "@proxmox.yml")
+    assert known_hosts.read_text() == others
     assert "250" not in double.admin.state()["vms"]
-    assert left(lab) == []
+    there = [*lab.client.containers.list(all=True), *lab.client.volumes.list()]
+    assert [one.name for one in there if str(one.name).startswith(f"{lab.prefix}-{VM}")] == []
