@@ -114,9 +114,11 @@ def test_an_agent_that_never_answers(rig: Rig) -> None:
 
 def test_an_api_that_is_slow(rig: Rig) -> None:
     """Trap: five seconds, and version 1.4 of the modules knows no other limit."""
+    rig.double.admin.fault(delay=7, method="POST", path="/qemu/9999/clone", times=1)
     rig.double.admin.fault(delay=7, method="PUT", path="/qemu/250/config", times=1)
     rig.double.admin.fault(delay=7, method="POST", path="/status/start", times=1)
-    rig.ok(**SMALL)
+    rig.ok(api_timeout=10, **SMALL)
+    assert ends(rig.writes()).count("clone") == 1
 
 
 def test_a_vm_that_a_backup_has_locked(rig: Rig) -> None:

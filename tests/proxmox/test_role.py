@@ -73,6 +73,11 @@ def test_more_cores_change_only_that_and_want_a_reboot(rig: Rig) -> None:
     assert "a reboot is needed for: cores" in said.text  # until there was one
     assert (said.changed, rig.writes()) == (0, [])
 
+    # Trap: a network without its address would get another one.
+    device = rig.config()["net0"]
+    rig.ok(cores=4, memory=2048, vlan=7)
+    assert set(rig.config()["net0"].split(",")) == {*device.split(","), "tag=7"}
+
 
 def test_several_vms_each_with_its_own(rig: Rig) -> None:
     vms = [{"name": "runner-a", "vmid": 250}, {"name": "runner-b", "vmid": 251, "address": "192.0.2.7/24", "cores": 2}]
