@@ -121,7 +121,7 @@ def test_settings_that_only_a_start_takes_in_are_in_force_after_the_run(rig: Rig
 def test_a_container_changed_by_hand_is_made_anew(rig: Rig) -> None:
     before = rig.containers()["github-runner-2"]
     rig.host.docker("rm", "--force", "github-runner-2")
-    eventually(lambda: rig.containers().get("github-runner-2", before) != before, 5, rig.tell)
+    eventually(lambda: rig.containers().get("github-runner-2", before) != before, 60, rig.tell)
     rig.idle(3)
 
 

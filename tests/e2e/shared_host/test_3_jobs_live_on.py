@@ -39,7 +39,7 @@ def test_a_slot_that_leaves_stays_in_the_file_until_it_is_empty_and_the_next_run
     assert rig.deploy(count=2).changed == 0
     rig.finish(leaving)
     rig.until(lambda slots: "runner-3" not in slots)
-    eventually(lambda: "# slot runner-3 begin" not in rig.host.read(compose), 10, rig.tell)
+    eventually(lambda: "# slot runner-3 begin" not in rig.host.read(compose), 60, rig.tell)
     assert rig.deploy(count=2).changed == 0
     for number in blockers:
         if number != leaving:

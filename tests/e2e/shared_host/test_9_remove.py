@@ -35,7 +35,7 @@ def while_a_job_runs(rig: Rig, playbook: str) -> Result:
     slot = rig.slot_of(number)
     with ThreadPoolExecutor() as executor:
         play = executor.submit(rig.leave, playbook)
-        eventually(lambda: list(rig.containers()) == [f"github-{slot}"], 60, rig.tell)
+        eventually(lambda: list(rig.containers()) == [f"github-{slot}"], 120, rig.tell)
         rig.github.wait_runners(lambda runners: len(runners) == 1)
         assert not play.done()
         rig.finish(number)
