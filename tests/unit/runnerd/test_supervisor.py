@@ -206,6 +206,20 @@ def test_a_runner_of_a_new_definition_has_the_labels_that_came_with_it(host: Hos
     assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
 
 
+def test_what_only_a_start_takes_in_waits_for_the_reload(host: Host) -> None:
+    """A restart in the middle of the play would be in the way of its reload."""
+    restarts: list[str] = []
+    host.supervisor.restart_wanted = lambda: restarts.append("now")
+    host.online()
+    host.want(["runner-1"], boot=77)
+    host.world.hashes = {"runner-1": "spec-2"}
+    host.rounds(40)
+    assert [slot.slot for slot in host.supervisor.status.slots] == ["runner-1"]
+    assert restarts == []
+    assert host.supervisor.reload() is True
+    assert restarts == ["now"]
+
+
 def test_with_settings_that_cannot_be_read_a_new_definition_goes_by_the_old_ones(host: Host) -> None:
     host.online()
     host.file.write_text("{")

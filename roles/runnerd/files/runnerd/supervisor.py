@@ -57,6 +57,7 @@ class Supervisor:
         """`look`: which of these containers hold a worker process (`evidence.workers`)."""
         self._settings_file = settings_file
         self.settings = settings
+        self._version, self._begun_with = settings.version, _read_at_start(settings)
         self._journal = journal
         self._provider = provider
         self._clock = clock
@@ -120,7 +121,7 @@ class Supervisor:
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
                 if chore.name not in self._flights:
                     self._fly(chore.name, chore.do)
-            self.status = self._reporter.report(world, plan.explained, docker_error, self.settings.version)
+            self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
             self._release_left(world)
         with self._rounds:
             self._ended_rounds = this
@@ -225,7 +226,11 @@ class Supervisor:
             SettingsError: they cannot be used; the old ones stay in force.
         """
         settings = load_settings(self._settings_file)
-        restart = self._take(settings)
+        self._take(settings)
+        restart = _read_at_start(settings) != self._begun_with
+        if restart:
+            # It touches no runner, and is the only way to reach all who hold the old settings.
+            self.restart_wanted()
         self.wake()
         return restart
 
@@ -234,6 +239,7 @@ class Supervisor:
 
         A playbook writes the settings first, and tells us of both at its end, if it gets there. A slot that is filled
         in between would hold a runner of the new definition under the old labels, until its first job, if any comes.
+        What only a start takes in is left to that end: a restart is none of a round's business.
         """
         definition = self._provider.definition()
         if definition != self._definition:
@@ -246,19 +252,14 @@ class Supervisor:
                 log.warning("the old settings stay in force: %s", exc)
         return definition
 
-    def _take(self, settings: Settings) -> bool:
-        """Go by these settings from now on. True: some are taken in by a restart only, which is under way."""
+    def _take(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
         with self._lock:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
-            restart = _read_at_start(settings) != _read_at_start(self.settings)
             self.settings = settings
             self._try_again()
             self._demand = FixedDemand(settings)
             self._journal.event("", "", "reloaded", f"{len(settings.pool_of)} slots in {len(settings.pools)} pools")
-        if restart:
-            # It touches no runner, and is the only way to reach all who hold the old settings.
-            self.restart_wanted()
-        return restart
 
     def _try_again(self) -> None:
         """A person changed something: what failed before may work now."""
