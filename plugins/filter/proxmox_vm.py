@@ -9,7 +9,7 @@ are in ``plugins/plugin_utils/vm_*.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_absent, vm_reach, vm_seed, vm_world
@@ -91,9 +91,11 @@ def proxmox_vm_plan(wanted: Mapping[str, Any], reads: Sequence[vm_world.Read]) -
     return plan(wanted, vm_world.world(reads))
 
 
-def proxmox_vm_leave(wanted: Mapping[str, Any], reads: Sequence[vm_world.Read]) -> dict[str, Any]:
+def proxmox_vm_leave(
+    wanted: Mapping[str, Any], reads: Sequence[vm_world.Read], drained: Collection[str] | None = None
+) -> dict[str, Any]:
     """What is to be destroyed, see ``plugin_utils/vm_absent.py``."""
-    return vm_absent.leave(wanted, vm_world.world(reads))
+    return vm_absent.leave(wanted, vm_world.world(reads), drained)
 
 
 class FilterModule:
@@ -110,6 +112,7 @@ class FilterModule:
             "proxmox_vm_plan": proxmox_vm_plan,
             "proxmox_vm_left": left_over,
             "proxmox_vm_leave": proxmox_vm_leave,
+            "proxmox_vm_running": vm_reach.running,
             "proxmox_vm_addresses": vm_reach.addresses,
             "proxmox_vm_key": vm_reach.host_key,
             "proxmox_vm_seed": vm_seed.seed,

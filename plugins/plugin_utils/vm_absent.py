@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge import (
@@ -20,8 +20,13 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import World
 
 
-def leave(wanted: Mapping[str, Any], world: World) -> dict[str, Any]:
+def leave(wanted: Mapping[str, Any], world: World, drained: Collection[str] | None = None) -> dict[str, Any]:
     """What is to be destroyed.
+
+    Args:
+        wanted: The role's variables, judged.
+        world: What there is.
+        drained: The names of the VMs whose runners have finished, if that matters: no other one that runs may go.
 
     Returns:
         ``problems``, ``vms`` (those that are there and ours: ``vmid``, ``name``, ``node``, ``status``, ``running``) and
@@ -46,6 +51,12 @@ def leave(wanted: Mapping[str, Any], world: World) -> dict[str, Any]:
         running = there.get("status") != "stopped"
         needed = ("VM.Allocate", *(["VM.PowerMgmt"] if running else []))
         problems += lacking([Need(own, (privilege,)) for privilege in needed], world)
+        if running and drained is not None and vm["name"] not in drained:
+            problems.append(
+                f"{vm['name']} ({vm['vmid']} on {there['node']}): it runs, and its runners were not drained. "
+                "Do: mend what the run says of it above, and run this again; or give up its jobs, by "
+                "-e github_docker_runners_remove_now=true"
+            )
         found.append(
             {
                 "vmid": vm["vmid"],

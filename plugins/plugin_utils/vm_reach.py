@@ -38,6 +38,21 @@ def address(told: Answer, vm: Mapping[str, Any]) -> str:
     return found[0] if found else ""
 
 
+def running(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The VMs of a plan that can be hosts. One whose node tells nothing of it may run, so it counts as running.
+
+    Returns:
+        ``vms`` (their parts of the plan) and ``off`` (lines of the others that are there).
+    """
+    found = [vm for vm in plan["vms"] if vm["status"] not in ("absent", "stopped")]
+    off = [
+        f"{vm['name']} ({vm['vmid']} on {vm['node']}): off, so that no job runs on it"
+        for vm in plan["vms"]
+        if vm["status"] == "stopped"
+    ]
+    return {"vms": found, "off": off}
+
+
 def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, Any]:
     """All VMs with their addresses: the configured one, or what the agent told.
 
@@ -47,42 +62,44 @@ def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, An
 
     Returns:
         ``paths`` (of the agents that are to be asked), ``waiting`` (the VMs of these that have no address yet),
-        ``hosts`` (each with ``name``, ``address``, ``user``, ``vmid``, ``node``, ``uuid``, and ``key_path``, where the
-        agent tells its host key), ``lines`` (of an inventory) and ``problems``.
+        ``hosts`` (each with ``name``, ``address``, ``user``, ``vmid``, ``node``, ``uuid``, ``key_path``, where the
+        agent tells its host key, and ``problem``, why it cannot be used, or empty), ``lines`` (of an inventory, for
+        those that can) and ``problems``.
     """
-    paths, waiting = [], []
-    problems, hosts = [], []
-    seen: dict[str, str] = {}
+    paths, waiting, hosts = [], [], []
+    seen: dict[str, dict[str, Any]] = {}
     for vm in plan["vms"]:
         own = vm["wanted"]
         where = f"{vm['name']} ({vm['vmid']} on {vm.get('node')})"
-        found = str(own["address"]).partition("/")[0]
+        found, problem = str(own["address"]).partition("/")[0], ""
         if found == "dhcp":
             paths.append(interfaces_path(vm))
             told = answer(read or {}, paths[-1])
             found = address(told, vm)
             if not found:
                 waiting.append(vm["name"])
-                problems.append(
+                problem = (
                     f"{where}: its guest agent tells no address: {told.reason or 'none so far'}. Do: see that the "
                     f"image has qemu-guest-agent and the network a DHCP server (qm terminal {vm['vmid']}), raise "
                     f"{PREFIX}address_timeout, or give {PREFIX}address"
                 )
-                continue
+        host = {key: vm.get(key) for key in ("name", "vmid", "node", "uuid")}
+        host |= {"address": found, "user": own["user"], "key_path": host_key_path(vm), "problem": problem}
         if found in seen:
-            problems.append(
-                f"{where}: it has the address {found}, as {seen[found]} has. Do: empty /etc/machine-id in the template "
-                f"{own['template']} (truncate -s 0), since DHCP knows machines by it, and make these VMs anew"
+            host["problem"] = (
+                f"{where}: it has the address {found}, as {seen[found]['name']} has. Do: empty /etc/machine-id in the "
+                f"template {own['template']} (truncate -s 0), since DHCP knows machines by it, and make these VMs anew"
             )
-        seen.setdefault(found, vm["name"])
-        hosts.append(
-            {key: vm.get(key) for key in ("name", "vmid", "node", "uuid")}
-            | {"address": found, "user": own["user"], "key_path": host_key_path(vm)}
-        )
+            seen[found]["problem"] = seen[found]["problem"] or host["problem"]  # either may be who answers there
+        elif found:
+            seen[found] = host
+        hosts.append(host)
     lines = [
         f"{host['name']} ansible_host={host['address']}" + (f" ansible_user={host['user']}" if host["user"] else "")
         for host in hosts
+        if not host["problem"]
     ]
+    problems = list(dict.fromkeys(host["problem"] for host in hosts if host["problem"]))
     return {"paths": paths, "waiting": waiting, "hosts": hosts, "problems": problems, "lines": lines}
 
 

@@ -138,7 +138,12 @@ def test_from_nothing_to_a_vm_with_a_runner_and_back(
     assert recorded in known_hosts.read_text()
     assert again.changed == 1
 
-    play("destroy", "-e", "@proxmox.yml")
+    def registered() -> list[str]:
+        return [one["name"] for one in lab.github.runners() if one["name"].startswith("gh-runner-01-")]
+
+    assert registered()
+    play("destroy", "-i", "inventory.ini", "-e", "@proxmox.yml")
+    assert registered() == []
     assert known_hosts.read_text() == others
     assert "250" not in double.admin.state()["vms"]
     there = [*lab.client.containers.list(all=True), *lab.client.volumes.list()]

@@ -464,6 +464,19 @@ def test_absent() -> None:
     assert "is a template" in Cluster().plan(variables(vmid=9999), "proxmox_vm_leave")["problems"][0]
 
 
+def test_a_vm_that_was_not_drained_stays() -> None:
+    cluster, told = deployed()
+
+    def problems(drained: list[str] | None) -> list[str]:
+        return list(cluster.plan(told, "proxmox_vm_leave", drained)["problems"])
+
+    assert problems(None) == problems(["gh-runner-01"]) == []
+    (problem,) = problems([])
+    assert problem.startswith("gh-runner-01 (250 on pve1): it runs, and its runners were not drained. Do: ")
+    cluster.vms[250]["status"] = "stopped"
+    assert problems([]) == []  # no job runs on it
+
+
 def test_what_was_not_done_is_told_with_its_reason() -> None:
     cluster, told = Cluster(), variables()
     plan = cluster.plan(told)

@@ -61,7 +61,8 @@ def test_an_agent_without_an_address_is_told() -> None:
     one, two = vm(250), vm(251)
     assert vm_reach.addresses({"vms": [one, two]})["paths"] == [path(one), path(two)]
     found = vm_reach.addresses({"vms": [one, two]}, {"answers": [told(one), silent(two)]})
-    assert found["hosts"] == []
+    assert [(host["address"], host["problem"]) for host in found["hosts"]] == [("", each) for each in found["problems"]]
+    assert found["lines"] == []
     assert found["waiting"] == ["runner-250", "runner-251"]
     assert "its guest agent tells no address: none so far. Do" in found["problems"][0]
     assert "QEMU guest agent is not running. Do: see that the image has qemu-guest-agent" in found["problems"][1]
@@ -79,7 +80,24 @@ def test_one_address_of_two_is_named() -> None:
     found = vm_reach.addresses({"vms": [one, two]}, {"answers": [told(one, "192.0.2.5"), told(two, "192.0.2.5")]})
     (problem,) = found["problems"]
     assert "it has the address 192.0.2.5, as runner-250 has. Do: empty /etc/machine-id in the template 9999" in problem
-    assert found["waiting"] == []
+    assert [host["problem"] for host in found["hosts"]] == [problem, problem]  # either may be who answers there
+    assert (found["waiting"], found["lines"]) == ([], [])
+
+
+def test_a_vm_that_cannot_be_used_hinders_no_other() -> None:
+    one, two, three = vm(250), vm(251), vm(252, address="192.0.2.7/24")
+    found = vm_reach.addresses({"vms": [one, two, three]}, {"answers": [told(one, "192.0.2.5"), silent(two)]})
+    assert [host["name"] for host in found["hosts"] if not host["problem"]] == ["runner-250", "runner-252"]
+    assert found["lines"] == ["runner-250 ansible_host=192.0.2.5", "runner-252 ansible_host=192.0.2.7"]
+    (problem,) = found["problems"]
+    assert problem.startswith("runner-251 (251 on pve): its guest agent tells no address")
+
+
+def test_only_a_vm_that_may_run_can_be_a_host() -> None:
+    states = {250: "running", 251: "stopped", 252: "absent", 253: "unknown"}
+    found = vm_reach.running({"vms": [vm(number, status=status) for number, status in states.items()]})
+    assert [each["vmid"] for each in found["vms"]] == [250, 253]
+    assert found["off"] == ["runner-251 (251 on pve): off, so that no job runs on it"]
 
 
 KEY_PATH = "/nodes/pve/qemu/250/agent/file-read?file=/etc/ssh/ssh_host_ed25519_key.pub"

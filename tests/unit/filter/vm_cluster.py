@@ -138,13 +138,13 @@ class Cluster:
             "answers": [self.get(each) for each in paths],
         }
 
-    def plan(self, variables: Json, filter_name: str = "proxmox_vm_plan") -> Json:
+    def plan(self, variables: Json, filter_name: str = "proxmox_vm_plan", *more: Any) -> Json:
         """What the role makes of it: it asks as the role does."""
         wanted = filters.wanted(variables)
         assert wanted["problems"] == []
         first = self.read(filters.proxmox_vm_questions(wanted))
         reads = [first, self.read(filters.proxmox_vm_questions(wanted, first))]
-        found: Json = getattr(filters, filter_name)(wanted, reads)
+        found: Json = getattr(filters, filter_name)(wanted, reads, *more)
         assert SECRET not in repr(found)
         return found
 
