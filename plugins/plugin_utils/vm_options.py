@@ -61,18 +61,28 @@ COMMON_OPTIONS = (
     "wait",
     "known_hosts_file",
 )
+#: What only the entry point `template` asks for, see vm_template.py.
+TEMPLATE_OPTIONS = (
+    "template_name",
+    "template_storage",
+    "image_url",
+    "image_checksum",
+    "image_storage",
+    "download_timeout",
+    "import_timeout",
+)
 #: Seconds, each with the least that makes sense.
 LIMITS = ("clone", "resize", "start", "address", "ssh", "cloud_init", "package_lock", "shutdown")
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:]+:[0-9A-Fa-f:.]+\]?")
-_NAME = re.compile(
+NAME = re.compile(
     r"(?=.{1,63}$)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.+-]*")
 _KEY = re.compile(r"(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+(?: .*)?")
 
 
-def _optional(check: Check, option: str, pattern: str, why: str, remedy: str) -> str:
+def optional(check: Check, option: str, pattern: str, why: str, remedy: str) -> str:
     """A text, or nothing; a number will do where Ansible made one of a text."""
     value = check.values.get(option)
     if value in (None, ""):
@@ -103,7 +113,7 @@ def _list(check: Check, option: str, pattern: re.Pattern[str], what: str, exampl
     return texts
 
 
-def _maybe_integer(check: Check, option: str, minimum: int, example: int, maximum: int) -> int | None:
+def maybe_integer(check: Check, option: str, minimum: int, example: int, maximum: int) -> int | None:
     if check.values.get(option) in (None, ""):
         return None
     return check.integer(option, minimum, example, maximum=maximum)
@@ -161,7 +171,7 @@ def _disk_size(check: Check) -> int | None:
 def _template(check: Check) -> str:
     value = check.values.get("template")
     text = str(value).strip() if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-    if not re.fullmatch(r"[1-9][0-9]{2,8}", text) and not (text and not text.isdigit() and _NAME.fullmatch(text)):
+    if not re.fullmatch(r"[1-9][0-9]{2,8}", text) and not (text and not text.isdigit() and NAME.fullmatch(text)):
         check.wrong("template", "not a VMID and not a name", "write the template's VMID, such as 9999, or its name")
         return ""
     return text
@@ -173,7 +183,7 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
     agent = check.yes("agent")
     if address == "dhcp" and not agent:
         check.wrong("agent", "with DHCP only the agent tells the VM's address", "write true, or give an address")
-    pool = _optional(check, "pool", r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", "not a pool's name", "write the pool's name")
+    pool = optional(check, "pool", r"[A-Za-z0-9_.][A-Za-z0-9_./-]*", "not a pool's name", "write the pool's name")
     if ownership == "pool" and not pool:
         check.wrong(
             "pool",
@@ -182,7 +192,7 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
         )
     full, storage = (
         check.yes("full_clone"),
-        _optional(
+        optional(
             check,
             "storage",
             r"[A-Za-z][A-Za-z0-9._-]*",
@@ -195,12 +205,12 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
             "storage", "a linked clone stays on the template's storage", f"take it out, or set {PREFIX}full_clone: true"
         )
     memory = _memory(check)
-    balloon = _maybe_integer(check, "balloon", 0, 0, memory)
+    balloon = maybe_integer(check, "balloon", 0, 0, memory)
     own = [OWNER] if ownership == "tag" else []
     return {
         "vmid": check.integer("vmid", 100, 250, maximum=999999999),
-        "name": check.text("name", _NAME, "not a host name", "write letters, digits and hyphens, such as gh-runner-01"),
-        "node": _optional(
+        "name": check.text("name", NAME, "not a host name", "write letters, digits and hyphens, such as gh-runner-01"),
+        "node": optional(
             check, "node", r"[A-Za-z0-9][A-Za-z0-9-]*", "not a node's name", "write it as Proxmox VE shows it"
         ),
         "template": _template(check),
@@ -210,23 +220,21 @@ def _vm(check: Check, ownership: str) -> dict[str, Any]:
         "cores": check.integer("cores", 1, 4, maximum=1024),
         "memory": memory,
         "balloon": balloon,
-        "cpu_type": _optional(
+        "cpu_type": optional(
             check, "cpu_type", r"[A-Za-z0-9][A-Za-z0-9._-]*", "not a CPU type", "write a type such as host"
         ),
         "disk_size": _disk_size(check),
-        "bridge": _optional(check, "bridge", r"[A-Za-z][A-Za-z0-9_.-]*", "not a bridge's name", "write it as vmbr0"),
-        "vlan": _maybe_integer(check, "vlan", 1, 10, 4094),
+        "bridge": optional(check, "bridge", r"[A-Za-z][A-Za-z0-9_.-]*", "not a bridge's name", "write it as vmbr0"),
+        "vlan": maybe_integer(check, "vlan", 1, 10, 4094),
         "address": address,
         "gateway": gateway,
         "nameservers": _list(check, "nameservers", re.compile(r"[0-9A-Fa-f.:]+"), "an address", "192.168.1.1"),
-        "search_domain": _optional(check, "search_domain", r"[A-Za-z0-9.-]+", "not a domain", "write it as home.lan"),
-        "user": _optional(
-            check, "user", r"[a-z_][a-z0-9_-]*", "not a user's name", "write a plain name, such as admin"
-        ),
+        "search_domain": optional(check, "search_domain", r"[A-Za-z0-9.-]+", "not a domain", "write it as home.lan"),
+        "user": optional(check, "user", r"[a-z_][a-z0-9_-]*", "not a user's name", "write a plain name, such as admin"),
         "ssh_keys": _list(check, "ssh_keys", _KEY, "a public key", "ssh-ed25519 AAAA… me@home"),
         "on_boot": check.yes("on_boot"),
         "tags": vm_config.tags([*_list(check, "tags", _TAG, "a tag", "ci"), *own]),
-        "description": _optional(check, "description", r"(?s).*", "not a text", "write a text").rstrip(),
+        "description": optional(check, "description", r"(?s).*", "not a text", "write a text").rstrip(),
         "agent": agent,
     }
 
@@ -269,7 +277,16 @@ def _unique(vms: list[dict[str, Any]], problems: list[str]) -> None:
             seen.setdefault(value, str(vm["name"]))
 
 
-def _api(own: Check) -> dict[str, Any]:
+def misspelt(own: Check) -> None:
+    """Write down the variables that are nearly one of the role's."""
+    known = {*VM_OPTIONS, *COMMON_OPTIONS, *TEMPLATE_OPTIONS, *(f"{name}_timeout" for name in LIMITS)}
+    for name in sorted(set(own.values) - known):
+        if near := difflib.get_close_matches(name, known, 1, 0.8):
+            own.wrong(name, "no such variable", f"write {PREFIX}{near[0]}", secret=True)
+
+
+def api(own: Check) -> dict[str, Any]:
+    """Where Proxmox VE's API is, and who asks it; never the secret."""
     hosts = _list(own, "api_hosts", _HOST, "a host's name", "pve1.lan")
     if not hosts and own.values.get("api_hosts") in (None, "", []):
         own.wrong(
@@ -326,18 +343,14 @@ def wanted(variables: Mapping[str, Any]) -> dict[str, Any]:
     problems: list[str] = []
     values = {name.removeprefix(PREFIX): value for name, value in variables.items()}
     own = Check(values, problems, PREFIX, frozenset(), PREFIX)
-    known = {*VM_OPTIONS, *COMMON_OPTIONS, *(f"{name}_timeout" for name in LIMITS)}
-    for name in sorted(set(values) - known):
-        if near := difflib.get_close_matches(name, known, 1, 0.8):
-            own.wrong(name, "no such variable", f"write {PREFIX}{near[0]}", secret=True)
+    misspelt(own)
     ownership = own.choice("ownership", ("tag", "pool", "description")) or "tag"
-    api = _api(own)
     limits = {name: own.integer(f"{name}_timeout", 1, 300, unit="seconds") for name in LIMITS}
     vms = [_vm(check, ownership) for check in _vms(values, problems)]
     _unique(vms, problems)
     return {
         "problems": problems,
-        "api": api,
+        "api": api(own),
         "ownership": ownership,
         "limits": limits,
         "wait": own.yes("wait"),

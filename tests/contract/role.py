@@ -44,10 +44,17 @@ _SENT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def documented(major: int) -> Json:
-    """The access rules that the role's README has an administrator make for this version of Proxmox VE."""
-    blocks = re.findall(r"```bash\n# Proxmox VE ([0-9 and]+)\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+def documented(major: int, template: bool = False) -> Json:
+    """The access rules that the role's README has an administrator make for this version of Proxmox VE.
+
+    With ``template`` those for making the template, too.
+    """
+    text = README.read_text("utf-8")
+    blocks = re.findall(r"```bash\n# Proxmox VE ([0-9 and]+)\n(.*?)```", text, re.DOTALL)
     told = "".join(text for versions, text in blocks if str(major) in versions.split(" and "))
+    if template:
+        (more,) = re.findall(r"```bash\n# The template, Proxmox VE 8.4 and 9\n(.*?)```", text, re.DOTALL)
+        told += more
     rules, pools = pveum.rules(told, SECRET)
     assert pools == ["runners"]
     return rules

@@ -129,7 +129,7 @@ def test_a_template_from_nothing(pve_api: Api, pve_double: Double) -> None:
     why = "Linked clone feature is not supported for 'local-lvm:vm-9001-disk-0' (scsi0)"
     assert refusal(pve_api.vm(9001).clone.post, **linked).content == why
     assert pve_api.wait(pve_api.vm(9001).template.post()) == "OK"
-    assert refusal(pve_api.vm(9001).template.post).content == "VM 9001 is already a template"
+    assert refusal(pve_api.vm(9001).template.post).content == "you can't convert a template to a template"
     assert pve_api.wait(pve_api.vm(9001).clone.post(**linked)) == "OK"
     assert pve_double.admin.state()["volumes"]["local-lvm:vm-250-disk-0"]["base"] == "local-lvm:base-9001-disk-0"
     again = refusal(pve_api.root.nodes("pve").qemu.post, vmid=250).content

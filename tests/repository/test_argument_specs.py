@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import runner_plan
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import options, vm_options
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import options, vm_options, vm_template
 from tests.repository import sources
 
 #: Where a role's variables are used. `defaults` counts: one default may be computed from another.
@@ -140,7 +140,9 @@ HOST: dict[str, Any] = {"name": "h", "groups": [], "inventory": None, "processor
 #: The filters that roles hand all their variables to, so that the names do not stand in their tasks.
 JUDGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "github_docker_runners": lambda variables: runner_plan.runner_plan(variables, HOST),
-    "proxmox_runner_vm": vm_options.wanted,
+    "proxmox_runner_vm": lambda variables: {
+        "problems": vm_options.wanted(variables)["problems"] + vm_template.wanted(variables)["problems"]
+    },
 }
 
 
@@ -162,7 +164,10 @@ LIMITS = tuple(f"{name}_timeout" for name in vm_options.LIMITS)
     ("role", "known"),
     [
         ("github_docker_runners", (*options.POOL_OPTIONS, *options.HOST_OPTIONS, *options.REMOVE_OPTIONS)),
-        ("proxmox_runner_vm", (*vm_options.VM_OPTIONS, *vm_options.COMMON_OPTIONS, *LIMITS)),
+        (
+            "proxmox_runner_vm",
+            (*vm_options.VM_OPTIONS, *vm_options.COMMON_OPTIONS, *vm_options.TEMPLATE_OPTIONS, *LIMITS),
+        ),
     ],
 )
 def test_filter_knows_every_option(role: str, known: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
+import hashlib
 import re
 import secrets
 import time
@@ -354,11 +355,44 @@ def content(call: Call) -> Any:
     storage = call.cluster.storage(call.values["storage"], call.node.name)
     found = []
     for volid, volume in call.cluster.volumes.items():
-        if volid.startswith(f"{storage.name}:") and call.values.get("vmid", volume.vmid) == volume.vmid:
-            kind = "qcow2" if volid.endswith(".qcow2") else "raw"
-            entry = {"volid": volid, "format": kind, "size": volume.size, "vmid": volume.vmid}
+        kind = "import" if volid.startswith(f"{storage.name}:import/") else "images"
+        if not volid.startswith(f"{storage.name}:") or call.values.get("content", kind) != kind:
+            continue
+        if call.values.get("vmid", volume.vmid) == volume.vmid:
+            entry = {"volid": volid, "format": "qcow2" if volid.endswith(".qcow2") else "raw", "size": volume.size}
+            entry |= {"vmid": volume.vmid} if volume.vmid else {}
             found.append({**entry, "parent": volume.base} if volume.base else entry)
-    return found if call.values.get("content", "images") == "images" else []
+    return found
+
+
+@serve("POST", "/nodes/{node}/storage/{storage}/download-url")
+def download_url(call: Call) -> Any:
+    """Have the node download a file, with its checksum: disk images only."""
+    storage, values = call.cluster.storage(call.values["storage"], call.node.name), call.values
+    if not storage.files:
+        raise die(f"can't upload to storage type '{storage.type}', not a file based storage!")
+    if values["content"] not in storage.content.split(","):
+        raise die(f"storage '{storage.name}' is not configured for content-type '{values['content']}'")
+    name = re.sub(r"[^a-zA-Z0-9_.-]", "_", re.sub(r"^.*[/\\]", "", values["filename"]))
+    if values["content"] != "import":
+        raise Refused(501, "The double downloads disk images only")
+    if call.cluster.settings.version < "8.4" or not re.fullmatch(r"[\w.+=-]+\.(ova|qcow2|raw|vmdk)", name, re.ASCII):
+        raise wrong("filename", "invalid filename or wrong extension")
+    volume = f"{storage.name}:import/{name}"
+
+    async def work(task: Task) -> None:
+        remote, there = call.cluster.remotes.get(values["url"]), call.cluster.volumes.get(volume)
+        if there is not None and not values.get("checksum"):
+            raise die(f"refusing to override existing file '/var/lib/vz/import/{name}'")
+        if remote is None:
+            raise die(f"download failed: command 'wget -O {name} {values['url']}' failed: exit code 8")
+        if values.get("checksum"):
+            got = hashlib.new(values["checksum-algorithm"], remote.content.encode()).hexdigest()
+            if got != values["checksum"].lower():
+                raise die(f"checksum mismatch: got '{got}' != expect '{values['checksum']}'")
+        call.cluster.volumes[volume] = remote.volume()
+
+    return call.cluster.fork("download", name, call.node.name, call.who, work)
 
 
 # --- pools

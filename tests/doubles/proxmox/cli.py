@@ -80,7 +80,7 @@ class Admin:
         self.call("DELETE", "/_admin/faults")
 
     def define(self, **things: Any) -> None:
-        """Add or change nodes, storages, vms, pools, ha."""
+        """Add or change nodes, storages, vms, pools, ha, urls."""
         self.call("PUT", "/_admin/cluster", things)
 
     def remove_vm(self, vmid: int) -> None:

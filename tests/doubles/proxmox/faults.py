@@ -112,10 +112,10 @@ class Faults:
                 return fault
         return None
 
-    def on_task(self, kind: str, vmid: int) -> Fault | None:
+    def on_task(self, kind: str, of: int | str) -> Fault | None:
         """The fault that a task meets."""
         for fault in self.all:
-            here = re.fullmatch(fault.task, kind) and fault.vmid in (None, vmid)
+            here = re.fullmatch(fault.task, kind) and fault.vmid in (None, of)
             if fault.effect in ON_TASKS and here and fault.strikes():
                 return fault
         return None

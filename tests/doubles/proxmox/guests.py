@@ -214,7 +214,7 @@ class Actions:
     # --- create
 
     def create(self, who: str, vmid: int, node: str, values: Mapping[str, Any]) -> str:
-        """POST qemu: the task's UPID. No restore, no import from a path."""
+        """POST qemu: the task's UPID. No restore."""
         cluster = self.cluster
         pool = values.get("pool", "")
         if pool and pool not in cluster.pools:
@@ -227,11 +227,11 @@ class Actions:
         for key, value in config.items():
             self.check_option(who, vmid, key, pool)
             if DRIVE.fullmatch(key):
-                drive = Drive.parse(str(value))
-                self._check_drive(who, vmid, drive, pool)
-                if not drive.is_cdrom and drive.storage:
-                    self.access.require(who, f"/storage/{drive.storage}", "Datastore.AllocateSpace")
-                    cluster.storage(drive.storage, node)
+                self._check_new_drive(who, key, Drive.parse(str(value)), node)
+            elif re.fullmatch(r"serial\d+", key):
+                if value != "socket" and who != ROOT:
+                    raise die(f"only root can set '{key}' config for real devices")
+                self.require(who, vmid, pool, "VM.Config.HWType")
         self.check_bridges(who, [Card.parse(str(value)) for key, value in config.items() if key.startswith("net")])
         guest = Guest(vmid, node, {"lock": "create"})
         cluster.guests[vmid] = guest
@@ -240,17 +240,43 @@ class Actions:
             made = Guest(vmid, node, {"smbios1": f"uuid={uuid.uuid4()}", "vmgenid": str(uuid.uuid4())})
             for key in sorted(config):
                 made.config[key] = self._stored(made, key, config)
-            guest.config, guest.disk = made.config, cluster.new_disk()
+            guest.config, guest.disk, guest.image = made.config, cluster.new_disk(), made.image
             if pool:
                 cluster.access.pools[pool].add(f"/vms/{vmid}")
 
         return cluster.fork("qmcreate", vmid, node, who, work, undo=lambda: self._forget(guest))
 
+    def _check_new_drive(self, who: str, key: str, drive: Drive, node: str) -> None:
+        """A drive of a guest that is made takes rights on its storage alone, and on that of what it is made of."""
+        cluster, source = self.cluster, drive.options.get("import-from", "")
+        if drive.storage and not drive.is_cdrom and not drive.is_cloudinit:
+            self.access.require(who, f"/storage/{drive.storage}", "Datastore.AllocateSpace")
+            if "images" not in cluster.storage(drive.storage, node).content.split(","):
+                raise wrong("storage", f"storage '{drive.storage}' does not support vm images")
+        if not source:
+            return
+        if source.startswith("/"):
+            if who != ROOT:
+                raise die("Only root can pass arbitrary filesystem paths.")
+            return
+        storage, _colon, name = source.partition(":")
+        cluster.storage(storage, node)
+        if name.startswith("import/"):
+            any_of = ("Datastore.AllocateSpace", "Datastore.Audit", "Datastore.Allocate")
+            self.access.require(who, f"/storage/{storage}", *any_of, any_of=True)
+        elif source in cluster.volumes:
+            self.access.require(who, f"/vms/{cluster.volumes[source].vmid}", "VM.Clone")
+        else:
+            raise wrong(key, f"{source} has wrong type - needs to be 'images' or 'import'")
+        if not drive.volume.endswith(":0"):
+            why = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"
+            raise wrong(key, why)
+
     def make_template(self, who: str, guest: Guest) -> str:
         """POST template: the task's UPID."""
         guest.check_lock()
         if guest.template:
-            raise die(f"VM {guest.vmid} is already a template")
+            raise die("you can't convert a template to a template")
         if self.cluster.running(guest):
             raise die("you can't convert a VM to template if VM is running")
 
@@ -404,9 +430,12 @@ class Actions:
         storage = cluster.storage(found[1], guest.node)
         options = {key: value for key, value in drive.options.items() if key not in ("import-from", "format")}
         source = drive.options.get("import-from", "")
-        if source and source not in cluster.volumes:
-            raise die(f"volume '{source}' does not exist")
-        size = cluster.volumes[source].size if source else int(float(found[2]) * (1 << 30))
+        size = int(float(found[2]) * (1 << 30))
+        if source:
+            if source not in cluster.volumes and source not in cluster.remotes:
+                raise die(f"volume '{source}' does not exist")
+            taken = cluster.volumes.get(source) or cluster.remotes[source].volume()
+            size, guest.image = taken.size, taken.image or guest.image
         volume = storage.volume(guest.vmid, cluster.free_disk_name(guest.vmid, storage))
         cluster.volumes[volume] = Volume(size, guest.vmid)
         return Drive(volume, {**options, "size": print_size(size)})

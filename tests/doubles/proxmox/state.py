@@ -78,8 +78,22 @@ class Volume:
     """A disk on a storage."""
 
     size: int  # bytes
-    vmid: int
+    vmid: int  # 0: nobody's, an image to import
     base: str = ""  # the volume it is a linked clone of
+    image: Image | None = None  # what is on an image to import
+
+
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """What a node finds at a URL, or at a path of its own: a disk image."""
+
+    content: str = ""  # stands for its bytes: what its checksum is of
+    size: str = "3G"  # of the disk that it becomes
+    image: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of machines.Image
+
+    def volume(self) -> Volume:
+        """What becomes of it on a storage."""
+        return Volume(parse_size(self.size), 0, image=Image(**self.image))
 
 
 @dataclasses.dataclass
@@ -193,6 +207,7 @@ class Cluster:
         self.storages: dict[str, Storage] = {}
         self.volumes: dict[str, Volume] = {}
         self.guests: dict[int, Guest] = {}
+        self.remotes: dict[str, Remote] = {}  # by URL, or by path
         self.pools: dict[str, str] = {}  # name -> comment; members are in access.pools
         self.ha: dict[int, dict[str, str]] = {}  # VMID -> {state, group}
         self.tasks: dict[str, Task] = {}
@@ -212,10 +227,10 @@ class Cluster:
         self.changes += 1
 
     def define(self, body: Mapping[str, Any]) -> None:
-        """Add or change ``{nodes?, storages?, vms?, pools?, ha?}``, see README.md. Raises ValueError."""
-        unknown = set(body) - {"nodes", "storages", "vms", "pools", "ha"}
+        """Add or change ``{nodes?, storages?, vms?, pools?, ha?, urls?}``, see README.md. Raises ValueError."""
+        unknown = set(body) - {"nodes", "storages", "vms", "pools", "ha", "urls"}
         if unknown:
-            raise ValueError(f"{min(unknown)} = ...: unknown. Use: nodes, storages, vms, pools, ha.")
+            raise ValueError(f"{min(unknown)} = ...: unknown. Use: nodes, storages, vms, pools, ha, urls.")
         try:
             for name, fields in body.get("nodes", {}).items():
                 node = self.nodes.get(name) or Node(name)
@@ -231,6 +246,9 @@ class Cluster:
                 members.update(f"/storage/{storage}" for storage in fields.get("storages", []))
             for vmid, fields in body.get("ha", {}).items():
                 self.ha[int(vmid)] = {"state": "started", **fields}
+            for url, fields in body.get("urls", {}).items():
+                self.remotes[url] = Remote(**fields)
+                self.remotes[url].volume()
         except TypeError as error:
             raise ValueError(f"{error}.") from None
         self.changed()
@@ -339,33 +357,34 @@ class Cluster:
     def fork(
         self,
         kind: str,
-        vmid: int,
+        of: int | str,
         node: str,
         user: str,
         work: Callable[[Task], Awaitable[None]],
         seconds: float | None = None,
         undo: Callable[[], None] = lambda: None,
     ) -> str:
-        """Begin a task; its UPID. ``work`` raises Refused where the task fails; ``undo`` is called when it has."""
+        """Begin a task of a guest, or of a file; its UPID. ``work`` raises Refused where the task fails; ``undo`` is
+        called when it has."""
         pid, now = next(self._pids), int(time.time())
         pstart = 100_000 + pid
-        upid = f"UPID:{node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{vmid}:{user}:"
-        task = Task(upid, node, kind, str(vmid), user, pid, pstart, now)
+        upid = f"UPID:{node}:{pid:08X}:{pstart:08X}:{now:08X}:{kind}:{of}:{user}:"
+        task = Task(upid, node, kind, str(of), user, pid, pstart, now)
         self.tasks[upid] = task
         takes = self.settings.task_seconds if seconds is None else seconds
-        task.worker = asyncio.create_task(self._run(task, vmid, work, takes, undo))
+        task.worker = asyncio.create_task(self._run(task, of, work, takes, undo))
         self.changed()
         return upid
 
     async def _run(
         self,
         task: Task,
-        vmid: int,
+        of: int | str,
         work: Callable[[Task], Awaitable[None]],
         seconds: float,
         undo: Callable[[], None],
     ) -> None:
-        fault = self.faults.on_task(task.type, vmid)
+        fault = self.faults.on_task(task.type, of)
         try:
             if fault and fault.effect == "task_fails":
                 task.log.append("ordered by a test")
