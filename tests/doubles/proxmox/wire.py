@@ -99,6 +99,7 @@ class Front:
         if fault is None:
             return await self._answer(request, path, entry)
         entry["fault"] = fault.id
+        await request.read()  # it has arrived, though its sender may give up meanwhile
         await asyncio.sleep(fault.modifiers.get("delay", 0) if fault.effect != "delay" else fault.value)
         if fault.effect == "status":
             reason = fault.modifiers.get("message", "ordered by a test")
@@ -168,10 +169,10 @@ class Front:
         """Query, form or JSON, and what is in the path. A name given more than once has a list."""
         given: dict[str, Any] = {}
         pairs: list[tuple[str, Any]] = list(request.rel_url.query.items())
-        if request.content_type == "application/json" and request.can_read_body:
+        if request.content_type == "application/json" and request.body_exists:
             body = await request.json()
             pairs += body.items()
-        elif request.can_read_body:
+        elif request.body_exists:
             pairs += [(key, value) for key, value in (await request.post()).items() if isinstance(value, str)]
         for key, value in pairs:
             if key in in_path and in_path[key] != value:
