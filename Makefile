@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract proxmox killed e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -53,7 +53,7 @@ test: engine ## all tests
 
 # Each goes on where another has failed: who pushes sees all that is wrong at once.
 beside: engine
-	@code=0; for part in lint sanity unit contract molecule own-host; do \
+	@code=0; for part in lint sanity unit contract proxmox molecule own-host; do \
 		$(MAKE) --no-print-directory $$part || code=$$?; done; exit $$code
 
 lint: venv ## style, types, Ansible's and Galaxy's rules
@@ -67,6 +67,12 @@ unit: venv ## what needs no Docker
 
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
+
+proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
+	@$(RUN) pytest tests/proxmox
+
+killed: venv ## the same role, killed at each single place of a run; an hour and more, and not in `test`
+	@$(RUN) pytest tests/proxmox/each_place.py
 
 e2e: shared-host own-host ## the lab, real hosts, real Docker, real ansible-playbook
 

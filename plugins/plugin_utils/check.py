@@ -29,16 +29,17 @@ class Check:
     """Values by name, each judged and made what it stands for; what is wrong is written down and nothing raised.
 
     `where` comes before an option's name in a line: the place of a pool, for instance. Options that were `inherited`
-    are said to be where they come from, the flat variables.
+    are said to be where they come from, the flat variables, whose names begin with `prefix`.
     """
 
     values: Mapping[str, Any]
     problems: list[str]
     where: str = PREFIX
     inherited: frozenset[str] = frozenset()
+    prefix: str = PREFIX
 
     def place(self, option: str) -> str:
-        return PREFIX if option in self.inherited else self.where
+        return self.prefix if option in self.inherited else self.where
 
     def wrong(self, option: str, why: str, remedy: str, *, secret: bool = False) -> None:
         value = "(hidden)" if secret else shown(self.values.get(option))

@@ -2,18 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the contract tests share: GitHub's description, a double of their own for each test, clients."""
+"""What the contract tests share: the vendors' descriptions, a double of their own for each test, clients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
-from tests.contract import description
+from tests.contract import description, proxmox
 from tests.contract.client import Rest, Runner
 from tests.doubles.github.api import OPERATIONS
 from tests.doubles.github.server import Double, running
+from tests.doubles.proxmox import server as pve
 
 TOKEN = "ghp_contract-admin"
 CREDENTIALS = {
@@ -78,3 +82,36 @@ def registered(rest: Rest) -> Iterator[Callable[..., Runner]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def pve_tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """For Proxmox VE: the servers' certificate with its key, and the authority that vouches for it."""
+    folder, authority = tmp_path_factory.mktemp("pve-tls"), trustme.CA()
+    authority.issue_cert("127.0.0.1", "127.0.0.2").private_key_and_cert_chain_pem.write_to_path(str(folder / "own.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return folder / "own.pem", folder / "ca.pem"
+
+
+@pytest.fixture
+def pve_options() -> dict[str, Any]:
+    """What a test wants otherwise of its Proxmox VE."""
+    return {}
+
+
+@pytest.fixture
+def pve_double(pve_tls: tuple[Path, Path], pve_options: dict[str, Any]) -> Iterator[pve.Double]:
+    """A Proxmox VE with the usual template, a token that may do what the tests do, and tasks that are over at once.
+
+    When the test is over, it fails if an answer was not as Proxmox VE's description has it.
+    """
+    settings = {"task_seconds": 0, "clone_seconds": 0, "unauthorized_seconds": 0, "shutdown_seconds": 0.1}
+    usual = {"cert": pve_tls[0], "key": pve_tls[0], "access": proxmox.access()}
+    with pve.running(**{**usual, **pve_options, "settings": {**settings, **pve_options.get("settings", {})}}) as found:
+        yield found
+
+
+@pytest.fixture
+def pve_api(pve_double: pve.Double, pve_tls: tuple[Path, Path]) -> proxmox.Api:
+    """proxmoxer, with the token."""
+    return proxmox.Api(pve_double, pve_tls[1])

@@ -92,6 +92,7 @@ def types() -> None:
         "plugins/modules": f"{package}.modules",
         "roles/runnerd/files/runnerd": "runnerd",
         "tests/doubles/github": "tests.doubles.github",
+        "tests/doubles/proxmox": "tests.doubles.proxmox",
         "tests/gates": "tests.gates",
         "tests/lab": "tests.lab",
         "tests/leaks": "tests.leaks",

@@ -32,7 +32,7 @@ from tests.lab import engine, proxy
 from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
 from tests.lab.github import GitHub
 from tests.lab.host import Host, execute, options, published
-from tests.lab.images import File, Images, Recipe, follow, tarball
+from tests.lab.images import NEWEST, File, Images, Recipe, follow, tarball
 from tests.lab.keys import Authority, ssh_key
 
 GITHUB_NAME = "api.github.test"
@@ -44,6 +44,8 @@ PORTS = range(20000, 30000)
 #: Networks are taken from here, the range for benchmarks (RFC 2544), which nobody routes. Docker's own choice may be
 #: the one that the Docker inside of a host, or of a job, makes for a network of its own: then that hides ours.
 SUBNETS = tuple(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=24))
+#: What the names of virtual machines begin with, which are not hosts.
+VM = "vm-"
 #: Where a server finds what the lab puts in before it starts.
 INSIDE = "/etc/lab"
 
@@ -217,11 +219,56 @@ class Lab:
         host.learn_keys()
         return host
 
+    def vm(self, name: str, files: list[tuple[str, dict[str, File], int]]) -> Container:
+        """A machine that is made of an image and the files laid down, not started; see tests/lab/proxmox.py.
+
+        Args:
+            files: as for `_create`.
+        """
+        made = options(self._cgroup, self._privileged)
+        volume = f"{self.prefix}-{name}-docker"
+        self.client.volumes.create(volume, labels=self._labels)
+        made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
+        return self._create(name, self.images.vm(NEWEST), name, [], files, **made)
+
+    def router(self) -> str:
+        """What a network of virtual machines has: DHCP, and names of what else is in the lab.
+
+        Started, unless it runs.
+
+        Returns:
+            Its address, which is the nameserver's.
+        """
+        network = self.subnet()
+        words = [
+            "--keep-in-foreground",
+            "--user=root",
+            "--conf-file=/dev/null",
+            "--no-hosts",
+            "--no-resolv",
+            "--no-ping",
+        ]
+        words += ["--server=127.0.0.11", "--dhcp-authoritative", f"--dhcp-option=option:router,{network[1]}"]
+        words += [f"--dhcp-range={network[128]},{network[239]},{network.netmask},1h"]
+        try:
+            self.container("router").start()
+        except docker.errors.NotFound:
+            image = self.images.host(NEWEST)  # it has a dnsmasq
+            self._start("router", image, "router", [], [], command=["dnsmasq", *words], cap_add=["NET_ADMIN"])
+        found = self.container("router").attrs["NetworkSettings"]["Networks"][self._network()]["IPAddress"]
+        return str(found)
+
+    def subnet(self) -> ipaddress.IPv4Network:
+        """The addresses of the lab's network; the first is the gateway's."""
+        found = self.client.networks.get(self._network()).attrs["IPAM"]["Config"][0]["Subnet"]
+        return ipaddress.IPv4Network(found)
+
     def hosts(self) -> list[str]:
         """Names of the hosts that are there."""
         found = self.client.containers.list(all=True, filters={"label": [f"{LAB_LABEL}={self.prefix}"]})
         names = {str(one.name).removeprefix(f"{self.prefix}-") for one in found}
-        return sorted(names - {"github", "packages", "proxy", "registry"})
+        servers = {"github", "packages", "proxy", "registry", "router"}
+        return sorted(name for name in names - servers if not name.startswith(VM))
 
     def container(self, name: str) -> Container:
         """One of the lab's containers.
@@ -344,21 +391,8 @@ class Lab:
         **options: Any,
     ) -> Container:
         """Make a container on the lab's network, put files in, publish its ports on loopback, start it."""
-        network = self._network()
-        endpoint = self.client.api.create_endpoint_config(aliases=[alias])
         for attempt in range(5):
-            container = self.client.containers.create(
-                image,
-                name=f"{self.prefix}-{name}",
-                hostname=name,
-                labels=self._labels,
-                network=network,
-                networking_config={network: endpoint},
-                ports={inside: ("127.0.0.1", free_port()) for inside in ports},
-                **options,
-            )
-            for folder, content, owner in files:
-                container.put_archive(folder, tarball(content, owner))
+            container = self._create(name, image, alias, ports, files, **options)
             try:
                 container.start()
                 return container
@@ -369,6 +403,32 @@ class Lab:
                 if not taken or attempt == 4:
                     raise Problem(f"The container {self.prefix}-{name} did not start: {error.explanation}") from error
         raise AssertionError("the loop ends by return or raise")
+
+    def _create(
+        self,
+        name: str,
+        image: str,
+        alias: str,
+        ports: list[str],
+        files: list[tuple[str, dict[str, File], int]],
+        **options: Any,
+    ) -> Container:
+        """Make a container on the lab's network and put files in: folder, content by name, owner."""
+        network = self._network()
+        endpoint = self.client.api.create_endpoint_config(aliases=[alias])
+        container = self.client.containers.create(
+            image,
+            name=f"{self.prefix}-{name}",
+            hostname=name,
+            labels=self._labels,
+            network=network,
+            networking_config={network: endpoint},
+            ports={inside: ("127.0.0.1", free_port()) for inside in ports},
+            **options,
+        )
+        for folder, content, owner in files:
+            container.put_archive(folder, tarball(content, owner))
+        return container
 
 
 #: What the GitHub double's image is told.

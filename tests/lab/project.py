@@ -45,7 +45,7 @@ def user_environment(environ: Mapping[str, str], home: Path, tools: Path = TOOLS
     kept = {name: value for name, value in environ.items() if not name.startswith(steering)}
     if proxy:
         kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
-        kept["https_proxy"] = proxy
+        kept |= {"https_proxy": proxy, "no_proxy": "127.0.0.1"}  # behind it that is another machine
     return {
         **kept,
         "HOME": str(home),

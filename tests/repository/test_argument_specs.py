@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import runner_plan
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import options
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import options, vm_options
 from tests.repository import sources
 
 #: Where a role's variables are used. `defaults` counts: one default may be computed from another.
@@ -131,30 +131,42 @@ def test_every_documented_option_is_used(role: str) -> None:
     real = "\n".join(line for line in code(role).splitlines() if not re.match(rf"{role}_\w+:", line))
     computed = "\n".join(str(value) for value in defaults(role).values())
     unused = set(spec(role)) - mentioned(role, real + "\n" + computed)
-    if role == "github_docker_runners":
-        unused -= judged()
+    if role in JUDGES:
+        unused -= judged(role)
     assert not unused, f"documented, used nowhere in roles/{role}: {sorted(unused)}"
 
 
-def judged() -> set[str]:
-    """The options of github_docker_runners that its filter looks at: those that it finds wrong when they are nonsense.
+HOST: dict[str, Any] = {"name": "h", "groups": [], "inventory": None, "processors": 4, "memory_mb": 8192}
+#: The filters that roles hand all their variables to, so that the names do not stand in their tasks.
+JUDGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "github_docker_runners": lambda variables: runner_plan.runner_plan(variables, HOST),
+    "proxmox_runner_vm": vm_options.wanted,
+}
 
-    The role hands all its variables to the filter, so that their names do not stand in its tasks.
-    """
-    host: dict[str, Any] = {"name": "h", "groups": [], "inventory": None, "processors": 4, "memory_mb": 8192}
+
+def judged(role: str) -> set[str]:
+    """The options of a role that its filter looks at: those that it finds wrong when they are nonsense."""
     found = set()
-    for name in spec("github_docker_runners"):
-        variables = {**defaults("github_docker_runners"), name: [{"nonsense": []}]}
-        problems = runner_plan.runner_plan(variables, host)["problems"]
+    for name in spec(role):
+        variables = {**defaults(role), name: [{"nonsense": []}]}
+        problems = JUDGES[role](variables)["problems"]
         if any(re.match(rf"{name}\b", line) for line in problems):
             found.add(name)
     return found
 
 
-def test_filter_knows_every_option() -> None:
-    """The filter that judges the role's variables, and refuses unknown ones, knows those that are documented."""
-    role = "github_docker_runners"
-    known = (*options.POOL_OPTIONS, *options.HOST_OPTIONS, *options.REMOVE_OPTIONS)
+LIMITS = tuple(f"{name}_timeout" for name in vm_options.LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("role", "known"),
+    [
+        ("github_docker_runners", (*options.POOL_OPTIONS, *options.HOST_OPTIONS, *options.REMOVE_OPTIONS)),
+        ("proxmox_runner_vm", (*vm_options.VM_OPTIONS, *vm_options.COMMON_OPTIONS, *LIMITS)),
+    ],
+)
+def test_filter_knows_every_option(role: str, known: tuple[str, ...]) -> None:
+    """The filter that judges a role's variables, and refuses unknown ones, knows those that are documented."""
     assert {f"{role}_{name}" for name in known} == set(spec(role))
 
 

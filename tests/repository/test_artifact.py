@@ -23,6 +23,7 @@ from tests.repository import sources
 STRAY = (
     "inventory.ini",
     "inventory/hosts.ini",
+    "proxmox.yml",
     "group_vars/github_runners/vault.yml",
     "group_vars/vault.yml",
     "vault_password",
@@ -102,6 +103,7 @@ def test_nothing_stray_is_in_it(names: set[str]) -> None:
 def test_all_that_users_need_is_in_it(names: set[str]) -> None:
     needed = {str(path) for path in sources.files(*sources.PUBLIC)}
     needed |= {"README.md", "LICENSE", "CHANGELOG.md", "inventory.example.ini", "requirements.txt"}
+    needed |= {"proxmox.example.yml", "inventory.proxmox.yml"}
     needed |= {str(path) for path in sources.files("group_vars")}
     assert needed <= names, sorted(needed - names)
 
@@ -135,7 +137,9 @@ def test_init_lays_down_the_examples(bare: Path) -> None:
     assert laid == shown
 
     (project / "inventory.ini").write_text("# mine\n")
-    ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", **collections)
+    ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", "-e", "proxmox=true", **collections)
+    for name, shown_as in (("proxmox.yml", "proxmox.example.yml"), ("inventory.proxmox.yml", "inventory.proxmox.yml")):
+        assert (project / name).read_text("utf-8") == sources.text(shown_as)
     assert (project / "inventory.ini").read_text() == "# mine\n", "init wrote over the user's file"
 
 

@@ -53,6 +53,7 @@ def test_a_users_proxy_is_the_only_one() -> None:
     made = user_environment(machine, Path("/user/home"), Path("/venv/bin"), proxy="http://127.0.0.1:20001")
     assert {name: value for name, value in made.items() if "proxy" in name.lower()} == {
         "https_proxy": "http://127.0.0.1:20001",
+        "no_proxy": "127.0.0.1",
         "A_PROXY_OF": "x",
     }
 

@@ -5,7 +5,8 @@
 """Runs modules, each in a process of its own that has Ansible and the libraries loaded already (half a second saved).
 
 Reads one order a line: `{module, arguments, environ, missing, added, output}` and answers each with one.
-`missing` are Python modules that cannot be imported, `added` is the source of some that can; `output` is a file.
+`module` is one of ours, or a full name. `missing` are Python modules that cannot be imported, `added` is the source of
+some that can; `output` is a file.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ def run(order: dict[str, Any]) -> None:
     for name, source in order["added"].items():
         sys.modules[name] = types.ModuleType(name)
         exec(source, vars(sys.modules[name]))
+    collection, name = order["module"].rpartition(".")[::2]
+    collection = collection or "ephemeral.github_runners"
     with patch_module_args(order["arguments"]):
-        runpy.run_module(
-            f"ansible_collections.ephemeral.github_runners.plugins.modules.{order['module']}", None, "__main__"
-        )
+        runpy.run_module(f"ansible_collections.{collection}.plugins.modules.{name}", None, "__main__")
 
 
 def main() -> None:

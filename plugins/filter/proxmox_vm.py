@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role proxmox_runner_vm is to ask, to do and to say.
+
+Pure: variables and answers in, a plan and lines for a person out. No line or plan shows the token's secret. The parts
+are in ``plugins/plugin_utils/vm_*.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_absent, vm_reach, vm_seed, vm_world
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, wanted
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_plan import left_over, plan
+
+
+def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The API host to use: the first that has answered.
+
+    Args:
+        read: Result of asking all hosts by the module ``proxmox_api_info``.
+        wanted: See the filter ``proxmox_vm_wanted``.
+
+    Returns:
+        ``host``, ``problems`` and ``notes`` (hosts that did not answer).
+    """
+    lines = []
+    for each in read.get("refused", []):
+        line = f"{PREFIX}api_hosts = {each['host']}: {each['reason']}"
+        if each["status"] == 401:
+            token = f"{wanted['api']['user']}!{wanted['api']['token_id']}"
+            line = (
+                f"{PREFIX}api_token_id = {wanted['api']['token_id']}: {each['host']} refuses the token {token} "
+                f"({each['reason']}). "
+                f"Do: compare with `pveum user token list {wanted['api']['user']}`, and set {PREFIX}api_token_secret"
+            )
+        elif "certificate verify failed" in line.lower():
+            line += f". Do: set {PREFIX}ca_file to a copy of the cluster's /etc/pve/pve-root-ca.pem"
+        else:
+            line += ". Do: see that it is on and reached from here, or name another node of the cluster too"
+        lines.append(line)
+    if "host" in read:
+        return {"host": read["host"], "problems": [], "notes": lines}
+    return {"host": "", "problems": lines or [str(read.get("msg", "not asked"))], "notes": []}
+
+
+def proxmox_vm_cloning(read: vm_world.Read) -> bool:
+    """Whether an answer tells of a clone that is under way: a VM's configuration, or the tasks of the nodes."""
+    found = vm_world.answers([read])
+    tasks = found[vm_world.TASKS].data if vm_world.TASKS in found else None
+    return any(each.get("type") == "qmclone" and not each.get("endtime") for each in tasks or []) or any(
+        isinstance(each.data, Mapping) and each.data.get("lock") == "clone" for each in found.values()
+    )
+
+
+def proxmox_vm_questions(wanted: Mapping[str, Any], read: vm_world.Read | None = None) -> list[str]:
+    """What to ask the API: first of the cluster; with the answers to that, of the VMs and their templates."""
+    if read is None:
+        return list(vm_world.CLUSTER)
+    seen = vm_world.world([read])
+    found: list[str] = []
+    for vm in wanted["vms"]:
+        there = seen.vms.get(vm["vmid"])
+        if there is not None and there.get("type") == "qemu":
+            found += [vm_world.config_path(there), vm_world.pending_path(there), vm_world.status_path(there)]
+        elif there is None:
+            found += [vm_world.config_path(seen.vms[vmid]) for vmid in seen.find_template(vm["template"])]
+    return list(dict.fromkeys(found))
+
+
+def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
+    """What to ask when something was done: the VMs of a plan, on whichever node they are by now, and all there is."""
+    found = [vm_world.TASKS]
+    for act in plan["vms"]:
+        for node in dict.fromkeys([act.get("home"), act.get("node")]):
+            if node:
+                vm = {"node": node, "vmid": act["vmid"]}
+                found += [vm_world.config_path(vm), vm_world.status_path(vm)]
+                if act.get("status") == "running":  # nothing is pending for one that is off
+                    found.append(vm_world.pending_path(vm))
+        if "create" in act["actions"]:
+            found.append(vm_world.config_path({"node": act["home"], "vmid": act["template"]}))
+    return [*found, vm_world.RESOURCES]
+
+
+def proxmox_vm_plan(wanted: Mapping[str, Any], reads: Sequence[vm_world.Read]) -> dict[str, Any]:
+    """The plan for all VMs, see `plan` in ``plugin_utils/vm_plan.py``."""
+    return plan(wanted, vm_world.world(reads))
+
+
+def proxmox_vm_leave(wanted: Mapping[str, Any], reads: Sequence[vm_world.Read]) -> dict[str, Any]:
+    """What is to be destroyed, see ``plugin_utils/vm_absent.py``."""
+    return vm_absent.leave(wanted, vm_world.world(reads))
+
+
+class FilterModule:
+    """The filters, as Ansible asks for them."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Names and functions."""
+        return {
+            "proxmox_vm_wanted": wanted,
+            "proxmox_vm_host": proxmox_vm_host,
+            "proxmox_vm_cloning": proxmox_vm_cloning,
+            "proxmox_vm_questions": proxmox_vm_questions,
+            "proxmox_vm_again": proxmox_vm_again,
+            "proxmox_vm_plan": proxmox_vm_plan,
+            "proxmox_vm_left": left_over,
+            "proxmox_vm_leave": proxmox_vm_leave,
+            "proxmox_vm_addresses": vm_reach.addresses,
+            "proxmox_vm_key": vm_reach.host_key,
+            "proxmox_vm_seed": vm_seed.seed,
+        }

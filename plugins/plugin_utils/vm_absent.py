@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which VMs are to be destroyed, and what stands against it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge import (
+    Place,
+    is_locked,
+    is_taken,
+    judge_cluster,
+    judge_host,
+    lacking,
+)
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import World
+
+
+def leave(wanted: Mapping[str, Any], world: World) -> dict[str, Any]:
+    """What is to be destroyed.
+
+    Returns:
+        ``problems``, ``vms`` (those that are there and ours: ``vmid``, ``name``, ``node``, ``status``, ``running``) and
+        ``lines`` (for a person).
+    """
+    problems: list[str] = []
+    judge_host(world, problems)
+    found = []
+    for vm in wanted["vms"] if not problems else []:
+        there = world.vms.get(vm["vmid"])
+        if there is None:
+            continue
+        place = Place(vm, len(wanted["vms"]) > 1, problems)
+        config = world.config(vm["vmid"])
+        if is_taken(place, there, config, vm["pool"] if wanted["ownership"] == "pool" else ""):
+            continue
+        is_locked(place, there, config or {}, wanted["limits"]["clone"])
+        managed = there.get("hastate")
+        if managed and managed != "ignored":
+            place.wrong("vmid", f"the VM is managed by HA ({managed})", f"`ha-manager remove vm:{vm['vmid']}`")
+        own = f"/vms/{vm['vmid']}"
+        running = there.get("status") != "stopped"
+        needed = ("VM.Allocate", *(["VM.PowerMgmt"] if running else []))
+        problems += lacking([Need(own, (privilege,)) for privilege in needed], world)
+        found.append(
+            {
+                "vmid": vm["vmid"],
+                "name": vm["name"],
+                "node": there["node"],
+                "status": there.get("status", "unknown"),
+                "running": running,
+            }
+        )
+    judge_cluster(world, bool(found), problems)
+    return {
+        "problems": list(dict.fromkeys(problems)),
+        "vms": found,
+        "lines": [f"{vm['name']} ({vm['vmid']} on {vm['node']}): destroy" for vm in found],
+    }

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that the role can ask Proxmox VE to do: each request and each parameter of it is seen, and no other.
+
+The double refuses what the vendor's description does not have, and fails the test if one of its own answers is not as
+described; so what is seen here is vouched for. The token has what the role's README gives it, and no more.
+"""
+
+from __future__ import annotations
+
+from tests.contract.role import documented
+
+from .conftest import Rig
+
+VM = "/nodes/{node}/qemu/{vmid}"
+OPTIONS = (
+    "agent balloon ciuser cores cpu description ipconfig0 memory name nameserver net0 onboot searchdomain sshkeys tags"
+)
+#: What is written, with its parameters beside those in the path.
+WRITTEN = {
+    f"POST {VM}/clone": {"newid", "name", "full", "pool", "storage", "target"},
+    f"PUT {VM}/config": set(OPTIONS.split()),
+    f"PUT {VM}/resize": {"disk", "size"},
+    f"POST {VM}/status/start": set(),
+    f"POST {VM}/status/shutdown": {"forceStop", "timeout"},
+    f"DELETE {VM}": {"purge"},
+}
+EVERYTHING = {
+    "cores": 2,
+    "memory": 2048,
+    "balloon": 512,
+    "cpu_type": "host",
+    "disk_size": "20G",
+    "bridge": "vmbr0",
+    "vlan": 7,
+    "gateway": "192.0.2.1",
+    "user": "admin",
+    "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host"],
+    "nameservers": ["192.0.2.1"],
+    "search_domain": "home.lan",
+    "tags": ["ci"],
+    "description": "text",
+    "agent": True,
+    "on_boot": True,
+}
+
+
+def test_all_that_is_written(rig: Rig) -> None:
+    disks = {
+        "scsi0": "shared:9999/base-9999-disk-0.qcow2,size=2G",
+        "ide2": "shared:9999/vm-9999-cloudinit.qcow2,media=cdrom",
+    }
+    rig.double.admin.define(
+        nodes={"pve2": {"address": "127.0.0.2"}},
+        storages={"shared": {"type": "nfs", "shared": True, "content": "images"}},
+        vms={"9999": {"config": {**disks, "agent": None}}},
+    )
+    rules = documented(9)
+    space = [rule for rule in rules["acl"] if rule["path"] == "/storage/local-lvm"]
+    rules["acl"] += [{**rule, "path": "/storage/shared"} for rule in space]
+    rig.double.admin.access(**rules)
+    vms = [
+        {"name": "runner-a", "vmid": 250, "address": "192.0.2.50/24", "storage": "local-lvm"},
+        {"name": "runner-b", "vmid": 251, "address": "192.0.2.51/24", "node": "pve2"},
+        {"name": "runner-c", "vmid": 252, "address": "192.0.2.52/24", "full_clone": False},
+    ]
+    rig.ok(vms=vms, **EVERYTHING)
+    assert [rig.vms()[vmid]["node"] for vmid in ("250", "251", "252")] == ["pve", "pve2", "pve"]
+    assert rig.run(vms=vms, point="absent", **EVERYTHING).code == 0
+    assert sorted(rig.vms()) == ["9999"]
+    seen: dict[str, set[str]] = {}
+    for entry in rig.double.admin.journal()["entries"]:
+        if entry["write"]:
+            assert entry["status"] == 200, entry
+            found = seen.setdefault(f"{entry['method']} {entry['template']}", set())
+            found |= set(entry["parameters"]) - {"node", "vmid"}
+    assert set(seen) == set(WRITTEN)
+    for request, parameters in seen.items():
+        assert (request, parameters ^ WRITTEN[request]) == (request, set())
