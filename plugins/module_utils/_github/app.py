@@ -23,8 +23,9 @@ except ImportError:
 
 from .answers import parse, take, take_if_there, take_time
 from .client import Client
+from .credential import ISSUER
 from .errors import Forbidden, GitHubError, NotFound, RateLimited, Unauthorized, Unprocessable
-from .key import HAS_CRYPTOGRAPHY, ISSUER, NEEDS, load_key
+from .key import HAS_CRYPTOGRAPHY, NEEDS, load_key
 from .scope import Scope, web_url
 from .secret import Secret
 
@@ -40,7 +41,6 @@ RENEW_AGAIN = 60.0  # seconds between attempts to renew a token that still works
 # A token is sometimes not yet known to all of GitHub's servers when it is first used.
 NEW_TOKEN = 5.0  # seconds after its making in which a 401 may mean that
 PATIENCE = 1.0  # seconds to wait then
-
 
 # What a token must be allowed to do, no more is asked for (docs: permissions required for GitHub Apps).
 PERMISSIONS: dict[str, Mapping[str, str]] = {

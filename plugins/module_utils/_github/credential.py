@@ -18,9 +18,10 @@ from typing import Any
 
 from .auth import TokenAuth
 from .errors import shown
-from .key import HAS_CRYPTOGRAPHY, ISSUER, load_key, tidy_pem
+from .key import HAS_CRYPTOGRAPHY, load_key, tidy_pem
 from .secret import Secret
 
+ISSUER = re.compile(r"[A-Za-z0-9._-]{1,30}")  # an App's id is a number, its client id like Iv23li…; secrets are longer
 APP_KEYS = ("client_id", "app_id", "private_key", "installation_id")
 KEYS = ("token", *APP_KEYS)
 FORMS = "give token; or, for a GitHub App, client_id (or app_id) and private_key"

@@ -19,7 +19,6 @@ except ImportError:
 
 from .secret import Secret
 
-ISSUER = re.compile(r"[A-Za-z0-9._-]{1,30}")  # an App's id is a number, its client id like Iv23li…; secrets are longer
 NEEDS = (
     "a GitHub App needs the Python libraries PyJWT >= 2.3 and cryptography >= 3.4. "
     "Do: install python3-jwt and python3-cryptography"

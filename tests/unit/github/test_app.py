@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable
@@ -20,29 +19,18 @@ from typing import Any
 import jwt
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import app, errors, key
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import app, errors
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.answers import Response
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import Client
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import client_for
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.key import KeyProblem, load_key
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
 from .conftest import KEY, NOW, PEM, Answer, Cut, Request, Server, Surroundings, Told
 
-PKCS8 = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-NUMBERS = KEY.private_numbers()
 ISSUER = "Iv23liAAAABBBBCCCC"
 OK = Answer(200, {"ok": True})
 
@@ -76,98 +64,10 @@ def make(server: Server, around: Surroundings) -> Callable[..., AppAuth]:
     return make
 
 
-class TestKeys:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            PEM,
-            PKCS8,
-            PEM.strip(),
-            PEM.replace("\n", "\\n"),
-            PEM.replace("\n", "\r\n"),
-            PEM.replace("\n", "\\r\\n"),
-            PEM.replace("\n", " "),
-            PEM.replace("\n", "\n    "),
-            "\n\n" + PEM + "\n\n",
-            "Bag Attributes\n" + PKCS8,
-        ],
-    )
-    def test_what_is_tolerated(self, text: str) -> None:
-        assert load_key(text).private_numbers() == NUMBERS
-
-    @given(
-        st.sampled_from([PEM, PKCS8]),
-        st.sampled_from(["\n", "\\n", "\r\n", " ", "\t", "\n  "]),
-        st.text(" \n\t", max_size=5),
-        st.text(" \n\t", max_size=5),
-    )
-    def test_any_mixture_of_that(self, pem: str, ends: str, before: str, after: str) -> None:
-        assert load_key(before + ends.join(pem.splitlines()) + after).private_numbers() == NUMBERS
-
-    @pytest.mark.parametrize(
-        ("text", "why"),
-        [
-            ("", "no PEM text"),
-            ("/root/my-app.pem", "no PEM text.*lookup"),
-            (KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(), "a public key"),
-            (KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode(), "a public key"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a public key or certificate"),
-            (
-                KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")).decode(),
-                "encrypted with a passphrase.*openssl",
-            ),
-            (
-                KEY.private_bytes(
-                    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"x")
-                ).decode(),
-                "encrypted with a passphrase",
-            ),
-            (KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(), "not an RSA key"),
-            (
-                ec.generate_private_key(ec.SECP256R1())
-                .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-                .decode(),
-                "not an RSA key",
-            ),
-            (PEM.replace("a", "*"), "cut short or damaged"),
-            (PEM.replace("RSA PRIVATE", "PRIVATE"), "cut short or damaged"),
-            (PEM.rstrip("\n-"), "cut short or damaged"),
-        ],
-    )
-    def test_what_is_no_key(self, text: str, why: str) -> None:
-        with pytest.raises(KeyProblem, match=rf"^private_key = \(hidden\): {why}") as caught:
-            load_key(text)
-        assert "Do: " in str(caught.value)
-        for line in filter(None, text.splitlines()[1:-1]):
-            assert line not in "".join(traceback.format_exception(caught.value))
-
-    @given(st.integers(0, len(PEM) - 2))
-    def test_a_part_of_a_key(self, length: int) -> None:
-        with pytest.raises(KeyProblem):
-            load_key(PEM[:length])
-
-    @given(st.integers(1, len(PEM.splitlines()) - 2))
-    def test_a_key_with_a_line_missing(self, number: int) -> None:
-        lines = PEM.splitlines()
-        with pytest.raises(KeyProblem):
-            load_key("\n".join(lines[:number] + lines[number + 1 :]))
-
-    def test_our_words_for_a_passphrase_are_right(self, tmp_path: Any) -> None:
-        """What the message says to type gives a key that is taken."""
-        locked = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pass"))
-        (tmp_path / "my-app.pem").write_bytes(locked)
-        words = "openssl rsa -in my-app.pem -out plain.pem".split()
-        subprocess.run([*words, "-passin", "pass:pass"], cwd=tmp_path, check=True, capture_output=True)
-        assert load_key((tmp_path / "plain.pem").read_text()).private_numbers() == NUMBERS
-
-    def test_without_the_libraries(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        words = r"PyJWT.*Do: install python3-jwt and python3-cryptography"
-        monkeypatch.setattr(app, "HAS_JWT", False)
-        with pytest.raises(ImportError, match=words):
-            AppAuth(ISSUER, PEM, Scope.parse("my-org"), installation_id=5)
-        monkeypatch.setattr(key, "HAS_CRYPTOGRAPHY", False)
-        with pytest.raises(ImportError, match=words):
-            load_key(PEM)
+def test_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "HAS_JWT", False)
+    with pytest.raises(ImportError, match=r"PyJWT.*Do: install python3-jwt and python3-cryptography"):
+        AppAuth(ISSUER, PEM, Scope.parse("my-org"), installation_id=5)
 
 
 class TestJwt:

@@ -15,6 +15,11 @@ from runnerd.supervisor import Supervisor
 from tests.unit.runnerd.fakes import Container, FakeClock, FakeListener, FakeWorld, Inline
 
 SLOTS = ["runner-1", "runner-2", "runner-3"]
+CRASHPOINTS = [
+    f"{effect}.{when}"
+    for effect in ("create", "mint", "start", "deregister", "stop", "remove")
+    for when in ("before", "after")
+]
 
 
 class Killed(BaseException):

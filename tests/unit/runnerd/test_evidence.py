@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,3 +138,18 @@ def test_the_listener_hears_again_after_a_break_and_keeps_the_times(
     assert (output.listening_at, output.job, output.job_at, output.readable) == (5.0, "x", 7.0, True)
     listener.follow([])
     assert listener.output("c") == Output()
+
+
+def test_a_container_that_only_seems_to_run_does_not_hold_up_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker restart` ends the stream and starts it once more, for a moment; the five seconds are running."""
+    pauses: list[float] = []
+    monkeypatch.setattr("runnerd.evidence.time", SimpleNamespace(sleep=pauses.append))
+    talker = Talker(breaks=6)
+    listener = Listener(talker, lambda: None)  # type: ignore[arg-type]  # only `output` is asked for
+    talker.may_end.set()
+    listener.follow(["c"])
+    end = time.monotonic() + 20
+    while not listener.output("c").ended:
+        assert time.monotonic() < end, pauses
+        time.sleep(0.001)
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]

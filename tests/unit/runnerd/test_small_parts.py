@@ -108,7 +108,7 @@ def test_names_fit_github_and_tell_slot_and_container(prefix: str, number: int, 
 
 @given(st.integers(1, 5000), st.booleans())
 def test_backing_off_grows_and_has_an_end(failures: int, was_online: bool) -> None:
-    assert 0 < back_off(failures, was_online) <= back_off(failures + 1, was_online) <= (2 if was_online else 300)
+    assert 0 < back_off(failures, was_online) <= back_off(failures + 1, was_online) <= (1 if was_online else 300)
 
 
 @pytest.mark.parametrize(

@@ -2,39 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The supervisor against a small world: what the user does, and what happens to runners; then everything at random."""
+"""The supervisor against a small world: what the user does, and what happens to runners."""
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-from typing import ClassVar
-
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.journal import Journal
 from runnerd.model import Ghost, MachineStatus, Phase
 from runnerd.settings import load_settings
 from runnerd.supervisor import Supervisor
-from tests.unit.runnerd.fakes import Container, FakeListener, FakeWorld, Inline
-from tests.unit.runnerd.host import SLOTS, Host
-
-CRASHPOINTS = [
-    f"{effect}.{when}"
-    for effect in ("create", "mint", "start", "deregister", "stop", "remove")
-    for when in ("before", "after")
-]
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    host = Host(tmp_path)
-    monkeypatch.setattr("runnerd.effects.crashpoint", host.crashpoint)
-    return host
+from tests.unit.runnerd.fakes import FakeListener, Inline
+from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host
 
 
 @pytest.mark.parametrize("point", CRASHPOINTS)
@@ -126,15 +106,6 @@ def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) 
     assert len(host.world.registered) == 1
 
 
-def test_a_slot_wanted_on_the_disk_stays_in_the_file(host: Host) -> None:
-    host.online()
-    host.want(["runner-1", "runner-2"])
-    host.supervisor.reload()
-    host.want(SLOTS)  # the playbook has written, and not yet told us
-    host.rounds(40)
-    assert host.world.released == []
-
-
 def test_the_drain_limit_cancels_and_says_so(host: Host) -> None:
     host.online()
     busy = host.of("runner-1")
@@ -177,72 +148,6 @@ def test_pause_makes_no_new_runner_and_leaves_the_others(host: Host) -> None:
     host.rounds(6)
     assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
     assert host.state()["runner-1"] == "empty"
-
-
-def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host: Host) -> None:
-    host.online()
-    busy = host.of("runner-1")
-    host.world.take_job(busy, "build")
-    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
-    host.rounds(40)
-    assert host.of("runner-1") is busy
-    assert host.of("runner-2").spec == "spec-2"
-    host.world.end_job(busy)
-    host.rounds(4)
-    assert host.of("runner-1").spec == "spec-2"
-    assert host.world.killed_busy == []
-
-
-def test_a_runner_of_a_new_definition_has_the_labels_that_came_with_it(host: Host) -> None:
-    """The playbook writes the settings, then the Compose file, and reloads at its end, if it gets there."""
-    host.online()
-    host.labels = ["new"]
-    host.want(SLOTS)
-    host.rounds(40)
-    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("self-hosted",)}
-    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
-    host.rounds(40)
-    assert {container.spec for container in host.world.running()} == {"spec-2"}
-    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
-
-
-def test_what_only_a_start_takes_in_waits_for_the_reload(host: Host) -> None:
-    """A restart in the middle of the play would be in the way of its reload."""
-    restarts: list[str] = []
-    host.supervisor.restart_wanted = lambda: restarts.append("now")
-    host.online()
-    host.want(["runner-1"], boot=77)
-    host.world.hashes = {"runner-1": "spec-2"}
-    host.rounds(40)
-    assert [slot.slot for slot in host.supervisor.status.slots] == ["runner-1"]
-    assert restarts == []
-    assert host.supervisor.reload() is True
-    assert restarts == ["now"]
-
-
-def test_with_settings_that_cannot_be_read_a_new_definition_goes_by_the_old_ones(host: Host) -> None:
-    host.online()
-    host.file.write_text("{")
-    host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
-    host.rounds(40)
-    assert {container.spec for container in host.world.running()} == {"spec-2"}
-    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("self-hosted",)}
-
-
-def test_a_compose_file_that_changes_while_a_slot_is_filled(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made of the new file by the old settings does not stay."""
-
-    def written(slot: str) -> str:
-        host.labels = ["new"]
-        host.want(SLOTS)
-        host.world.hashes = dict.fromkeys(SLOTS, "spec-2")
-        monkeypatch.undo()
-        return host.world.create(slot)
-
-    monkeypatch.setattr(host.world, "create", written)
-    host.recovers(within=80)
-    assert {container.spec for container in host.world.running()} == {"spec-2"}
-    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
 
 
 def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(host: Host) -> None:
@@ -414,26 +319,6 @@ def test_what_is_not_heard_was_not_not_said(host: Host) -> None:
     assert host.world.containers == {}
 
 
-def test_a_compose_file_that_cannot_be_read_drains_nobody_and_is_shown(host: Host) -> None:
-    host.online()
-    before = dict(host.world.containers)
-    host.world.bad_file = "yaml: line 3: could not find expected ':'"
-    host.world.take_job(host.of("runner-1"), "build")
-    host.rounds(100)
-    assert host.world.containers == before
-    assert not any(slot.leaving for slot in host.supervisor.status.slots)
-    assert host.supervisor.status.definition == host.world.bad_file
-    # Nor is anything made by it; the reason is shown where the slot is.
-    host.world.end_job(host.of("runner-1"))
-    host.rounds(20)
-    assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
-    slot = host.supervisor.status.slots[0]
-    assert (slot.state, slot.reason) == ("backing off", host.world.bad_file)
-    host.world.bad_file = ""
-    host.recovers(within=310)
-    assert {host.of(name).id for name in ("runner-2", "runner-3")} < before.keys()
-
-
 def test_a_slot_whose_service_is_missing_keeps_its_runner(host: Host) -> None:
     """It could not be replaced: the file was cut off, or a hand took the service out."""
     host.online()
@@ -498,22 +383,6 @@ def test_a_runner_that_never_comes_online_is_given_up_and_backed_off(host: Host)
     assert len({r.name[-12:] for r in host.world.registered.values()} - live) <= 3
 
 
-def test_the_status_tells_of_what_was_asked_once_the_answer_is_given(host: Host) -> None:
-    stopping = threading.Event()
-    loop = threading.Thread(target=host.supervisor.run, args=(stopping, lambda: None))
-    loop.start()
-    try:
-        for wanted in (["runner-1"], SLOTS, ["runner-1", "runner-2"]):
-            host.want(wanted)
-            host.supervisor.reload()
-            host.supervisor.see_through()
-            assert [slot.slot for slot in host.supervisor.status.slots if slot.wanted] == wanted
-    finally:
-        stopping.set()
-        host.supervisor.wake()
-        loop.join()
-
-
 def test_the_job_limit_counts_from_the_job_also_after_a_restart(host: Host) -> None:
     """A runner that was idle for longer than the limit takes a job; a new runnerd has not heard of it yet."""
     host.online()
@@ -574,181 +443,3 @@ def test_a_runner_that_github_has_seen_offline_for_long_is_replaced(host: Host) 
     host.rounds(30, 60)
     assert deaf.id not in host.world.containers
     assert host.world.killed_busy == []
-
-
-def test_after_a_reload_what_was_refused_is_tried_at_once(host: Host) -> None:
-    host.world.github = errors.Unauthorized("register", message="Bad credentials", status=401)
-    host.rounds(2000)
-    host.world.github = None
-    host.supervisor.reload()
-    host.recovers(within=10)
-
-
-class Machine(RuleBasedStateMachine):
-    """Everything that can happen, in any order; the five promises hold after every step."""
-
-    folders: ClassVar[list[Path]] = []
-
-    def __init__(self) -> None:
-        super().__init__()
-        folder = self.folders[0] / f"run-{len(list(self.folders[0].iterdir()))}"
-        folder.mkdir()
-        self.host = Host(folder)
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("runnerd.effects.crashpoint", self.host.crashpoint)
-
-    @property
-    def world(self) -> FakeWorld:
-        return self.host.world
-
-    def pick(self, number: int) -> Container | None:
-        running = sorted(self.world.running(), key=lambda c: c.slot)
-        return running[number % len(running)] if running else None
-
-    @initialize()
-    def begin(self) -> None:
-        self.host.labels = ["spec-1"]
-        self.host.want(SLOTS)
-        self.host.supervisor.reload()
-        self.host.rounds(4)
-
-    @rule(count=st.integers(1, 30), step=st.sampled_from([0.2, 1.0, 20.0]))
-    def time_passes(self, count: int, step: float) -> None:
-        self.host.rounds(count, step)
-
-    @rule(number=st.integers(0, 9))
-    def listens(self, number: int) -> None:
-        container = self.pick(number)
-        if container is not None and container.output.listening_at is None:
-            self.world.listen(container)
-
-    @rule(number=st.integers(0, 9), lags=st.booleans())
-    def takes_a_job(self, number: int, lags: bool) -> None:
-        container = self.pick(number)
-        runner = self.world.runner_of(container) if container else None
-        if container and runner and container.output.listening_at is not None and not container.jobs:
-            self.world.take_job(container, f"job-{number}", github_lags=lags)
-
-    @rule(number=st.integers(0, 9))
-    def ends_its_job(self, number: int) -> None:
-        container = self.pick(number)
-        if container is not None and container.worker:
-            self.world.end_job(container)
-
-    @rule(number=st.integers(0, 9), code=st.sampled_from([0, 1, 137]))
-    def dies(self, number: int, code: int) -> None:
-        container = self.pick(number)
-        if container is not None:
-            self.world.die(container, code)
-
-    @rule(number=st.integers(0, 9))
-    def is_removed_by_hand(self, number: int) -> None:
-        container = self.pick(number)
-        if container is not None:
-            self.world.die(container, 137)
-            self.world.containers.pop(container.id)
-
-    @rule(number=st.integers(0, 9))
-    def is_forgotten_by_github(self, number: int) -> None:
-        container = self.pick(number)
-        if container is not None:
-            self.world.forget(container)
-
-    @rule()
-    def runnerd_crashes(self) -> None:
-        self.host.crash()
-
-    @rule(point=st.sampled_from(CRASHPOINTS))
-    def runnerd_will_crash(self, point: str) -> None:
-        self.host.dies_at = point
-
-    @rule(up=st.booleans())
-    def docker_comes_or_goes(self, up: bool) -> None:
-        self.world.docker_up = up
-
-    @rule(error=st.sampled_from([None, errors.ServerError("ask", message="oops", status=500),
-                                 errors.Unauthorized("ask", message="bad", status=401)]))  # fmt: skip
-    def github_changes_its_mind(self, error: errors.GitHubError | None) -> None:
-        self.world.github = error
-
-    @rule(lose=st.booleans())
-    def answers_get_lost(self, lose: bool) -> None:
-        self.world.lose_answer = lose
-
-    @rule(fail=st.booleans())
-    def starting_fails(self, fail: bool) -> None:
-        self.world.fail_start = fail
-
-    @rule(count=st.integers(0, 3))
-    def is_scaled(self, count: int) -> None:
-        self.host.want(SLOTS[:count])
-        for slot in SLOTS[:count]:
-            self.world.hashes.setdefault(slot, self.host.labels[0])
-        self.host.supervisor.reload()
-
-    @rule(spec=st.sampled_from(["spec-1", "spec-2"]))
-    def is_redefined(self, spec: str) -> None:
-        """By a playbook that was ended before it could tell runnerd."""
-        self.host.labels = [spec]
-        self.host.want(SLOTS)
-        self.world.hashes = dict.fromkeys(self.world.hashes, spec)
-
-    @rule(slots=st.sampled_from([[], ["runner-1"]]))
-    def is_drained(self, slots: list[str]) -> None:
-        self.host.supervisor.drain(slots, "drain", None)
-
-    @rule()
-    def is_resumed(self) -> None:
-        self.host.supervisor.resume()
-
-    @invariant()
-    def no_busy_runner_was_stopped(self) -> None:
-        assert self.world.killed_busy == []
-
-    @invariant()
-    def one_job_one_container_one_credential(self) -> None:
-        for container in self.world.containers.values():
-            assert len(container.jobs) <= 1
-            assert len(container.delivered) <= 1
-            assert container.starts <= 1
-
-    def teardown(self) -> None:
-        """When all faults end and the jobs finish, the world is as the settings want it, and nothing is left behind."""
-        world, host = self.world, self.host
-        host.dies_at = ""
-        world.docker_up, world.github, world.lose_answer, world.fail_start = True, None, False, False
-        host.want(SLOTS)
-        world.hashes = dict.fromkeys(SLOTS, host.labels[0])
-        host.supervisor.reload()
-        host.supervisor.resume()
-        for _dummy in range(60):
-            for container in world.running():
-                if container.worker:
-                    world.end_job(container)
-                elif container.output.listening_at is None:
-                    world.listen(container)
-            host.rounds(4, 30)
-        assert set(host.state().values()) == {"idle"}
-        assert {c.slot for c in world.running()} == set(SLOTS)
-        assert len(world.containers) == 3
-        live = {c.id[:12] for c in world.containers.values()}
-        host.rounds(100, 700)
-        assert {r.name[-12:] for r in world.registered.values()} == live
-        assert {tuple(r.labels) for r in world.registered.values()} == {tuple(host.labels)}
-        host.journal.close()
-        self.patch.undo()
-        super().teardown()
-
-
-def test_the_promises_hold_whatever_happens(tmp_path: Path) -> None:
-    Machine.folders[:] = [tmp_path]
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
-            deadline=None,
-            print_blob=True,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )

@@ -415,7 +415,7 @@ def back_off(failures: int, was_online: bool) -> float:
     hand expects a new one. One that never came online would only burn GitHub's budget.
     """
     if was_online:
-        return min(0.25 * 2.0 ** min(failures - 1, 10), 2.0)
+        return min(0.25 * 2.0 ** min(failures - 1, 10), 1.0)
     return min(2.0 ** min(failures, 10), 300.0)
 
 
