@@ -50,8 +50,7 @@ def documented(major: int, template: bool = False) -> Json:
     With ``template`` those for making the template, too.
     """
     text = README.read_text("utf-8")
-    blocks = re.findall(r"```bash\n# Proxmox VE ([0-9 and]+)\n(.*?)```", text, re.DOTALL)
-    told = "".join(text for versions, text in blocks if str(major) in versions.split(" and "))
+    told = pveum.pasted(text, major)
     if template:
         (more,) = re.findall(r"```bash\n# The template, Proxmox VE 8.4 and 9\n(.*?)```", text, re.DOTALL)
         told += more

@@ -4,9 +4,12 @@
 
 """The demo: the main job, for real, told in plain lines.
 
-It does what a user does, with the commands a user types, against a stand-in for GitHub; and it looks at each step
-whether what it tells is so. A promise that is not kept ends the demo with an error, and everything stays up to be
-looked at.
+It does what a user does, with the commands a user types, against stand-ins for GitHub and Proxmox VE; and it looks at
+each step whether what it tells is so. A promise that is not kept ends the demo with an error, and everything stays up
+to be looked at.
+
+The machines of Proxmox VE are reached at addresses of their own. Where the engine's network cannot be reached from here
+(Docker Desktop, an engine elsewhere), a server that is there already takes the place of the virtual machine.
 """
 
 from __future__ import annotations
@@ -22,13 +25,17 @@ from typing import Any
 from tests.lab import doctor, engine
 from tests.lab.common import CACHE, CHECKOUT, Narrate, Problem, eventually, prefix
 from tests.lab.github import Data, GitHub
-from tests.lab.host import Host
-from tests.lab.lab import Lab
+from tests.lab.host import Host, Machine
+from tests.lab.keys import ssh_key
+from tests.lab.lab import VM, Lab
 from tests.lab.project import COLLECTION, TOOLS, Project, Result, build_artifact
+from tests.lab.pve import SECRET, TOKEN, USER, ProxmoxVE
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
-HOST = "runner-01"
+VM_ROLE = "proxmox_runner_vm"
+HOST = "gh-runner-01"
+VMID = 250
 SCOPE = "my-org"
 REPOSITORY = f"{SCOPE}/shop"
 TIMES = CACHE / "demo-times.json"
@@ -144,14 +151,27 @@ def container_of(job: Data) -> str:
 
 
 class Demo:
-    """What the steps share."""
+    """What the steps share.
+
+    Attributes:
+        typed: the playbook that the user runs, and what comes behind it.
+        machine: how the virtual machine is reached; None for a server that was there.
+        host: where the runners are, as soon as there is one.
+    """
 
     def __init__(self, lab: Lab, story: Story) -> None:
         self.lab = lab
         self.story = story
+        self.typed: tuple[str, ...]
+        self.machine: Machine | None = None
         self.project: Project
         self.host: Host
         self.github: GitHub
+
+    @property
+    def command(self) -> str:
+        """What the user types."""
+        return f"ansible-playbook {COLLECTION}.{' '.join(self.typed)}"
 
     def status(self) -> Data:
         """`runnerd status --json` on the host."""
@@ -178,20 +198,20 @@ class Demo:
             self.story.say()
             self.story.say(jobs_table(jobs))
 
-    def deploy(self, loud: bool = False) -> Result:
+    def play(self, loud: bool = False) -> Result:
         """What a user types, and that it went well."""
-        self.story.say(f"$ ansible-playbook {COLLECTION}.deploy -i inventory.ini")
+        self.story.say(f"$ {self.command}")
         begun = time.monotonic()
-        result = self.project.playbook("deploy", loud=loud)
+        result = self.project.run("ansible-playbook", f"{COLLECTION}.{self.typed[0]}", *self.typed[1:], loud=loud)
         expect(result.rc == 0, f"The playbook ended with {result.rc}:\n{result.output[-6000:]}")
-        recap = result.hosts[HOST]
-        self.story.say(f"{HOST}: ok={recap.ok} changed={recap.changed} ({time.monotonic() - begun:.0f} s)")
+        changed = ", ".join(f"{name}: ok={recap.ok} changed={recap.changed}" for name, recap in result.hosts.items())
+        self.story.say(f"{changed} ({time.monotonic() - begun:.0f} s)")
         return result
 
     def nothing_changes(self) -> None:
         """A further run changes nothing, here and at GitHub."""
         before = self.github.last_request()
-        result = self.deploy()
+        result = self.play()
         expect(result.changed == 0, f"A run without a change reported changed={result.changed}:\n{result.output}")
         expect(not self.github.writes(before), f"A run without a change wrote to GitHub: {self.github.writes(before)}")
         self.story.say("Nothing changed, and GitHub got no write request.")
@@ -200,7 +220,7 @@ class Demo:
         """Edit one line, run the playbook."""
         self.story.say(f"$ edit group_vars/{GROUP}.yml: {ROLE}_count: {count}")
         self.project.set_variables(GROUP, **{f"{ROLE}_count": count})
-        self.deploy()
+        self.play()
 
 
 def run(narrate: Narrate = print) -> None:
@@ -215,10 +235,10 @@ def run(narrate: Narrate = print) -> None:
     doctor.insist()
     story.say("Yes. (`make doctor` tells more.)")
     lab = Lab(prefix("demo"), client, story.say)
-    if lab.down():
+    if _remove(lab):
         story.say("What an earlier demo had left is removed.")
 
-    story.step("Images: a Debian 13 server, a stand-in for GitHub, a registry, a stand-in for the runner")
+    story.step("Images: Debian 13, stand-ins for GitHub and for the runner, a registry")
     lab.images.demo()
     story.say("All there." if lab.images.made else "All there from an earlier run.")
 
@@ -234,7 +254,7 @@ def run(narrate: Narrate = print) -> None:
 def _tell(demo: Demo) -> None:
     lab, story = demo.lab, demo.story
 
-    story.step("GitHub, a registry and a new server: one network, nothing but loopback ports outside")
+    story.step("GitHub, a registry, Proxmox VE: one network, nothing but loopback ports outside")
     lab.up()
     demo.github = lab.github
     demo.project = project = Project(
@@ -243,21 +263,23 @@ def _tell(demo: Demo) -> None:
     token = f"ghp_{secrets.token_hex(18)}"
     demo.github.credentials({"demo": {"token": token, "scopes": {SCOPE: "write"}}})
     image = lab.push_runner()
-    demo.host = lab.host(HOST)
     story.say(f"GitHub's page: {demo.github.url}/")
-    system = demo.host.exec("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"').stdout.strip()
-    expect(demo.host.exec("sh", "-c", "command -v docker", check=False).rc != 0, "The new server has Docker already.")
-    story.say(f"The server {HOST} has booted: {system}, systemd, SSH, no Docker.")
+    (_proxmox if lab.reachable() else _server)(demo)
+    machine = demo.machine
 
     story.step("The user: build and install the collection, lay down inventory and variables, edit them")
     artifact = build_artifact(lab.folder / "artifact")
     story.say(f"$ ansible-galaxy collection install {artifact.name}")
     project.install(artifact)
-    story.say(f"$ ansible-playbook {COLLECTION}.init -e dest=.")
-    project.init()
+    story.say(f"$ ansible-playbook {COLLECTION}.init -e dest=.{' -e proxmox=true' if machine else ''}")
+    project.init(proxmox=machine is not None)
     laid = sorted(str(path.relative_to(project.folder)) for path in project.folder.rglob("*") if path.is_file())
     story.say(f"It wrote: {', '.join(laid)}. Now edited, in {project.folder}:")
-    inventory = project.write_inventory(GROUP, {HOST: demo.host.connection()})
+    inventory = project.write_inventory(GROUP, {} if machine else {HOST: demo.host.connection()})
+    story.say(f"  {inventory.name}")
+    story.say("".join(f"    {line}\n" for line in inventory.read_text().splitlines()))
+    if machine:
+        _edit(demo, Path("proxmox.yml"), **_vm(lab, machine))
     variables = {
         f"{ROLE}_scope": SCOPE,
         f"{ROLE}_count": 3,
@@ -266,16 +288,15 @@ def _tell(demo: Demo) -> None:
         f"{ROLE}_ca_file": str(lab.authority.path),
         f"{ROLE}_image": image.reference,
         f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
+        **(machine.connection() if machine else {}),
     }
-    project.set_variables(GROUP, **variables)
-    story.say(f"  {inventory.name}")
-    story.say("".join(f"    {line}\n" for line in inventory.read_text().splitlines()))
-    story.say(f"  group_vars/{GROUP}.yml")
-    shown = {**variables, f"{ROLE}_token": "ghp_…"}
-    story.say("".join(f"    {name}: {value}\n" for name, value in shown.items()))
+    _edit(demo, Path("group_vars", f"{GROUP}.yml"), **variables)
 
-    story.step("Deploy: Docker, the runners, the service; until GitHub says that all three are online")
-    demo.deploy(loud=True)
+    begin = "From nothing: the virtual machine," if machine else "Deploy:"
+    story.step(f"{begin} Docker, the runners, the service; until GitHub says that all three are online")
+    demo.play(loud=True)
+    if machine:
+        demo.host = Host(HOST, lab.container(f"{VM}{VMID}"), machine.key, machine.known_hosts, machine.sockets)
     online = demo.github.wait_online(3, 1)
     expect(all(set(one["labels"]) >= {"self-hosted", "linux"} for one in online), f"Labels are missing: {online}")
     demo.show()
@@ -321,6 +342,57 @@ def _tell(demo: Demo) -> None:
     demo.nothing_changes()
 
 
+def _proxmox(demo: Demo) -> None:
+    """Proxmox VE with a template, and nothing else."""
+    where = ProxmoxVE(demo.lab.prefix).up()
+    demo.machine = demo.lab.machine(VMID, str(demo.lab.subnet()[VMID]), "debian")
+    demo.typed = ("site", "-i", "inventory.ini", "-e", "@proxmox.yml")
+    demo.story.say(f"Proxmox VE's API: https://{where.host}:{where.port}/, with a template and no virtual machine.")
+
+
+def _server(demo: Demo) -> None:
+    """A server that is there already."""
+    demo.host = demo.lab.host(HOST)
+    demo.typed = ("deploy", "-i", "inventory.ini")
+    system = demo.host.exec("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"').stdout.strip()
+    expect(demo.host.exec("sh", "-c", "command -v docker", check=False).rc != 0, "The new server has Docker already.")
+    demo.story.say("The engine's network cannot be reached from here, so there is a server instead of Proxmox VE.")
+    demo.story.say(f"The server {HOST} has booted: {system}, systemd, SSH, no Docker.")
+
+
+def _vm(lab: Lab, machine: Machine) -> dict[str, Any]:
+    """What the user writes into `proxmox.yml`."""
+    where = ProxmoxVE(lab.prefix).where()
+    values = {
+        "api_hosts": [where.host],
+        "api_port": where.port,
+        "ca_file": str(lab.authority.path),
+        "api_user": USER,
+        "api_token_id": TOKEN,
+        "api_token_secret": SECRET,
+        "vmid": VMID,
+        "cores": 2,
+        "memory": "4G",
+        "disk_size": "20G",
+        "address": f"{machine.address}/{lab.subnet().prefixlen}",
+        "gateway": str(lab.subnet()[1]),
+        "nameservers": [where.nameserver],
+        "user": machine.user,
+        "ssh_keys": [ssh_key(machine.key)],
+        "known_hosts_file": str(machine.known_hosts),
+    }
+    return {f"{VM_ROLE}_{name}": value for name, value in values.items()}
+
+
+def _edit(demo: Demo, path: Path, **variables: Any) -> None:
+    """Edit one of the user's files, and show what."""
+    demo.project.edit(path, **variables)
+    demo.story.say(f"  {path}")
+    for name, value in variables.items():
+        demo.story.say(f"    {name}: {'…' if name.endswith(('_token', '_secret')) else value}")
+    demo.story.say()
+
+
 def _count(demo: Demo, number: int) -> int:
     """Queue a counting job, and wait until it counts."""
     job = demo.github.queue_job(COUNTING_JOB, repository=REPOSITORY, name=f"counting-{number}")
@@ -358,7 +430,7 @@ def _times(story: Story, cold: bool) -> None:
 def _what_next(demo: Demo) -> None:
     lab = demo.lab
     double = lab.container("github").name
-    login = _command(lab.folder / f"login-{HOST}", f'exec {shlex.join(demo.host.login())} "$@"')
+    login = _command(lab.folder / f"login-{HOST}", f'exec {shlex.join((demo.machine or demo.host).login())} "$@"')
     user = _command(
         lab.folder / "as-user",
         f"cd {shlex.quote(str(demo.project.folder))}",
@@ -379,7 +451,7 @@ Everything is still up. What to try next:
     what happened                sudo runnerd events
   be the user                    {user}
     scale                        edit group_vars/{GROUP}.yml: {ROLE}_count
-                                 ansible-playbook {COLLECTION}.deploy -i inventory.ini
+                                 {demo.command}
   remove all of it               make demo-down
 """)
 
@@ -393,7 +465,13 @@ def _command(path: Path, *lines: str) -> Path:
 
 def down(narrate: Narrate = print) -> None:
     """Remove all that the demo made; its images stay for the next time (`make clean-cache` removes those)."""
-    gone = Lab(prefix("demo"), narrate=narrate).down()
+    gone = _remove(Lab(prefix("demo"), narrate=narrate))
     for thing in gone:
         narrate(f"removed: {thing}")
     narrate("Nothing of the demo is left." if gone else "There was nothing of the demo.")
+
+
+def _remove(lab: Lab) -> list[str]:
+    """All of it; what there was."""
+    ProxmoxVE(lab.prefix).down()
+    return lab.down()

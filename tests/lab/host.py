@@ -251,6 +251,38 @@ class Host:
         return self.container.logs(tail=20).decode(errors="replace").strip()
 
 
+@dataclass(frozen=True)
+class Machine:
+    """How a virtual machine is reached that Proxmox VE's stand-in has made, or will make: at its own address.
+
+    Attributes:
+        key: the SSH key that may log in.
+        known_hosts: where the role proxmox_runner_vm writes the keys that the machine has.
+        sockets: as for a `Host`.
+        address: where it is.
+        user: who logs in.
+    """
+
+    key: Path
+    known_hosts: Path
+    sockets: Path
+    address: str
+    user: str
+
+    def connection(self) -> dict[str, str | int]:
+        """What Ansible is not told by the role proxmox_runner_vm."""
+        return {
+            "ansible_ssh_private_key_file": str(self.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.known_hosts} -o IdentitiesOnly=yes",
+            "ansible_control_path_dir": str(self.sockets),
+        }
+
+    def login(self) -> list[str]:
+        """The command with which a person logs in."""
+        options = ["-i", str(self.key), "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "IdentitiesOnly=yes"]
+        return ["ssh", *options, f"{self.user}@{self.address}"]
+
+
 def published(container: Container, inside: str) -> int:
     """Where a port of a container is published on loopback.
 

@@ -216,7 +216,7 @@ class Images:
 
     def demo(self) -> list[str]:
         """All that the demo needs; their tags."""
-        return [self.host(NEWEST), self.github(), self.registry(), self.runner()]
+        return [self.host(NEWEST), self.vm(NEWEST), self.github(), self.registry(), self.runner()]
 
     def all(self) -> list[str]:
         """All there are; their tags."""

@@ -31,7 +31,7 @@ from docker.types import IPAMConfig, IPAMPool
 from tests.lab import engine, proxy
 from tests.lab.common import CACHE, LAB_LABEL, Narrate, Problem
 from tests.lab.github import GitHub
-from tests.lab.host import Host, execute, options, published
+from tests.lab.host import Host, Machine, execute, options, published
 from tests.lab.images import NEWEST, File, Images, Recipe, follow, tarball
 from tests.lab.keys import Authority, ssh_key
 
@@ -230,6 +230,23 @@ class Lab:
         self.client.volumes.create(volume, labels=self._labels)
         made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
         return self._create(name, self.images.vm(NEWEST), name, [], files, **made)
+
+    def reachable(self) -> bool:
+        """Whether machines are reached at their addresses from here: the engine's bridge is one of this machine's."""
+        if not shutil.which("ssh"):
+            return False
+        with socket.socket() as probe:
+            try:
+                probe.bind((str(self.subnet()[1]), 0))
+            except OSError:
+                return False
+        return True
+
+    def machine(self, vmid: int, address: str, user: str) -> Machine:
+        """How to reach a virtual machine, made or not."""
+        key = self.folder / "ssh.key"
+        ssh_key(key)
+        return Machine(key, self.folder / f"known_hosts.{vmid}", self._sockets(), address, user)
 
     def router(self) -> str:
         """What a network of virtual machines has: DHCP, and names of what else is in the lab.

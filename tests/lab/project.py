@@ -176,13 +176,14 @@ class Project:
         self._must("ansible-galaxy", "collection", "install", "--force", str(artifact))
         return self.home.joinpath(".ansible", "collections", "ansible_collections", *COLLECTION.split("."))
 
-    def init(self) -> Result:
-        """Lay down the first files: `inventory.ini` and group variables.
+    def init(self, proxmox: bool = False) -> Result:
+        """Lay down the first files: `inventory.ini` and group variables; with `proxmox`, those for a VM, too.
 
         Raises:
             Problem: the playbook failed.
         """
-        return self._must("ansible-playbook", f"{COLLECTION}.init", "-e", f"dest={self.folder}")
+        more = ["-e", "proxmox=true"] if proxmox else []
+        return self._must("ansible-playbook", f"{COLLECTION}.init", "-e", f"dest={self.folder}", *more)
 
     def write_inventory(self, group: str, hosts: Mapping[str, Mapping[str, str | int]]) -> Path:
         """Edit `inventory.ini`: these hosts are the group, and this is how they are reached."""
@@ -192,7 +193,11 @@ class Project:
 
     def set_variables(self, group: str, **variables: Any) -> Path:
         """Edit the group's variables: change some, leave the others; None takes one out."""
-        path = self.folder / "group_vars" / f"{group}.yml"
+        return self.edit(Path("group_vars", f"{group}.yml"), **variables)
+
+    def edit(self, name: Path, **variables: Any) -> Path:
+        """The same in another file of the user's, relative to the folder."""
+        path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         text = with_variables(path.read_text() if path.exists() else "", variables)
         write_private(path, text.encode())  # there is a token in it

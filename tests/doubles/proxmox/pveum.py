@@ -10,6 +10,7 @@ A shell reads the commands, with a ``pveum`` that only says how it was called. S
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 from typing import Any, NoReturn
 
@@ -51,6 +52,12 @@ def commands(script: str) -> list[list[str]]:
         ["bash", "-euo", "pipefail", "-c", _SHELL + script], stdout=subprocess.PIPE, text=True, check=True
     )
     return [line.rstrip("\t").split("\t") for line in done.stdout.splitlines()]
+
+
+def pasted(page: str, major: int) -> str:
+    """What a page of documentation has an administrator of this version type: its blocks of bash that begin so."""
+    blocks = re.findall(r"```bash\n# Proxmox VE ([0-9 and]+)\n(.*?)```", page, re.DOTALL)
+    return "".join(text for versions, text in blocks if str(major) in versions.split(" and "))
 
 
 def rules(script: str, secret: str) -> tuple[dict[str, Any], list[str]]:
