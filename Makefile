@@ -83,7 +83,7 @@ own-host: engine
 	@$(RUN) pytest tests/e2e/own_host
 
 molecule: engine ## the roles, as Ansible's users test them
-	@$(RUN) molecule test
+	@$(RUN) molecule test --all
 
 clean-cache: venv ## remove the lab's images and .cache
 	@$(RUN) tests.lab clean-cache

@@ -4,9 +4,9 @@
 
 """`python -m tests.gates.scenario up|down NAME`: what a scenario of Molecule runs against.
 
-A lab with GitHub's double, a registry, a repository of Docker's packages and a blank host of each Debian release; and
-an inventory with group variables, in the folder that `.config/molecule/config.yml` names. From there on a scenario does
-what a user does.
+A lab with GitHub's double, a registry, and a blank host of each Debian release with a repository of Docker's packages,
+or (`proxmox`) Proxmox VE's double; and an inventory with group variables, in the folder that
+`.config/molecule/config.yml` names. From there on a scenario does what a user does.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.gates import tree
 from tests.lab.common import Problem, prefix
 from tests.lab.images import RELEASES
 from tests.lab.lab import Lab
+from tests.lab.project import with_variables
+from tests.lab.pve import SECRET, ProxmoxVE, vm_variables
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
 SCOPE = "my-org"
 #: Slots of a host.
 COUNT = 2
+VMID = 250
 
 
 def inventory(name: str, root: Path = tree.ROOT) -> Path:
@@ -42,37 +46,57 @@ def lab_of(name: str) -> Lab:
 def up(name: str) -> None:
     """Start what the scenario needs, unless it runs, and write its inventory anew."""
     lab = lab_of(name).up()
-    packages = lab.docker_packages()
     token = f"ghp_{secrets.token_hex(18)}"
     lab.github.credentials({"molecule": {"token": token, "scopes": {SCOPE: "write"}}})
-    image = lab.push_runner()
-    hosts = [lab.host(f"debian{release}", release) for release in RELEASES]
     variables = {
         f"{ROLE}_scope": SCOPE,
         f"{ROLE}_token": token,
         f"{ROLE}_api_url": lab.api_url,
-        f"{ROLE}_image": image.reference,
+        f"{ROLE}_image": lab.push_runner().reference,
         f"{ROLE}_docker": "none",  # nothing here is about Docker inside of jobs
         f"{ROLE}_count": COUNT,
         # This machine reaches the double under its name by the lab's proxy only, whose port is known too late to be in
         # Molecule's settings. The end-to-end tests ask.
         f"{ROLE}_check_github": False,
-        f"{ROLE}_docker_repository_url": packages.url,
-        f"{ROLE}_docker_repository_fingerprint": packages.fingerprint,
     }
     folder = inventory(name)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the token is in it
-    (folder / "group_vars").mkdir(exist_ok=True)
+    (folder / "group_vars").mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)  # the tokens are in it
+    more = (_machine if name == "proxmox" else _hosts)(lab, folder)
     # JSON is YAML, too.
+    (folder / "group_vars" / f"{GROUP}.yml").write_text(json.dumps({**variables, **more}, indent=2))
+
+
+def _hosts(lab: Lab, folder: Path) -> dict[str, Any]:
+    """A host of each release; what is more to be said to their group."""
+    packages = lab.docker_packages()
+    hosts = [lab.host(f"debian{release}", release) for release in RELEASES]
     # Each has a label by which a job finds it.
     own = {host.name: {**host.connection(), f"{ROLE}_extra_labels": [host.name]} for host in hosts}
     (folder / "hosts.yml").write_text(json.dumps({GROUP: {"hosts": own}}, indent=2))
-    (folder / "group_vars" / f"{GROUP}.yml").write_text(json.dumps(variables, indent=2))
+    return {
+        f"{ROLE}_docker_repository_url": packages.url,
+        f"{ROLE}_docker_repository_fingerprint": packages.fingerprint,
+    }
+
+
+def _machine(lab: Lab, folder: Path) -> dict[str, Any]:
+    """A Proxmox VE, and what a user writes into `proxmox.yml` and `inventory.proxmox.yml`."""
+    where = ProxmoxVE(lab.prefix).up()
+    machine = lab.machine(VMID, str(lab.subnet()[VMID]), "debian")
+    wanted = vm_variables(lab, machine, where)
+    (folder / "group_vars" / "all.yml").write_text(json.dumps(wanted, indent=2))
+    shipped = (tree.ROOT / "inventory.proxmox.yml").read_text("utf-8")
+    mine = {"url": f"https://{where.host}:{where.port}", "token_secret": SECRET, "validate_certs": False}
+    (folder / "inventory.proxmox.yml").write_text(with_variables(shipped, mine))
+    return machine.connection()
 
 
 def down(name: str) -> None:
     """Remove all of it. Nothing there is no error."""
-    lab_of(name).down()
+    lab = lab_of(name)
+    ProxmoxVE(lab.prefix).down()
+    lab.down()
     shutil.rmtree(inventory(name), ignore_errors=True)
     # Ansible warns of an inventory that is not there, and `create` runs before it is.
     inventory(name).mkdir(parents=True, mode=0o700)

@@ -26,14 +26,12 @@ from tests.lab import doctor, engine
 from tests.lab.common import CACHE, CHECKOUT, Narrate, Problem, eventually, prefix
 from tests.lab.github import Data, GitHub
 from tests.lab.host import Host, Machine
-from tests.lab.keys import ssh_key
 from tests.lab.lab import VM, Lab
 from tests.lab.project import COLLECTION, TOOLS, Project, Result, build_artifact
-from tests.lab.pve import SECRET, TOKEN, USER, ProxmoxVE
+from tests.lab.pve import ProxmoxVE, vm_variables
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
-VM_ROLE = "proxmox_runner_vm"
 HOST = "gh-runner-01"
 VMID = 250
 SCOPE = "my-org"
@@ -279,7 +277,7 @@ def _tell(demo: Demo) -> None:
     story.say(f"  {inventory.name}")
     story.say("".join(f"    {line}\n" for line in inventory.read_text().splitlines()))
     if machine:
-        _edit(demo, Path("proxmox.yml"), **_vm(lab, machine))
+        _edit(demo, Path("proxmox.yml"), **vm_variables(lab, machine, ProxmoxVE(lab.prefix).where()))
     variables = {
         f"{ROLE}_scope": SCOPE,
         f"{ROLE}_count": 3,
@@ -358,30 +356,6 @@ def _server(demo: Demo) -> None:
     expect(demo.host.exec("sh", "-c", "command -v docker", check=False).rc != 0, "The new server has Docker already.")
     demo.story.say("The engine's network cannot be reached from here, so there is a server instead of Proxmox VE.")
     demo.story.say(f"The server {HOST} has booted: {system}, systemd, SSH, no Docker.")
-
-
-def _vm(lab: Lab, machine: Machine) -> dict[str, Any]:
-    """What the user writes into `proxmox.yml`."""
-    where = ProxmoxVE(lab.prefix).where()
-    values = {
-        "api_hosts": [where.host],
-        "api_port": where.port,
-        "ca_file": str(lab.authority.path),
-        "api_user": USER,
-        "api_token_id": TOKEN,
-        "api_token_secret": SECRET,
-        "vmid": VMID,
-        "cores": 2,
-        "memory": "4G",
-        "disk_size": "20G",
-        "address": f"{machine.address}/{lab.subnet().prefixlen}",
-        "gateway": str(lab.subnet()[1]),
-        "nameservers": [where.nameserver],
-        "user": machine.user,
-        "ssh_keys": [ssh_key(machine.key)],
-        "known_hosts_file": str(machine.known_hosts),
-    }
-    return {f"{VM_ROLE}_{name}": value for name, value in values.items()}
 
 
 def _edit(demo: Demo, path: Path, **variables: Any) -> None:

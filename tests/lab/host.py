@@ -256,6 +256,7 @@ class Machine:
     """How a virtual machine is reached that Proxmox VE's stand-in has made, or will make: at its own address.
 
     Attributes:
+        vmid: its number.
         key: the SSH key that may log in.
         known_hosts: where the role proxmox_runner_vm writes the keys that the machine has.
         sockets: as for a `Host`.
@@ -263,6 +264,7 @@ class Machine:
         user: who logs in.
     """
 
+    vmid: int
     key: Path
     known_hosts: Path
     sockets: Path

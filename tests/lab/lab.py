@@ -246,7 +246,7 @@ class Lab:
         """How to reach a virtual machine, made or not."""
         key = self.folder / "ssh.key"
         ssh_key(key)
-        return Machine(key, self.folder / f"known_hosts.{vmid}", self._sockets(), address, user)
+        return Machine(vmid, key, self.folder / f"known_hosts.{vmid}", self._sockets(), address, user)
 
     def router(self) -> str:
         """What a network of virtual machines has: DHCP, and names of what else is in the lab.

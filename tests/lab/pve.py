@@ -20,12 +20,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.cli import Admin
 from tests.doubles.proxmox.server import Options, serving
 from tests.lab.common import CACHE, CHECKOUT, Problem, eventually
-from tests.lab.keys import write_private
+from tests.lab.host import Machine
+from tests.lab.keys import ssh_key, write_private
 from tests.lab.lab import Lab
 from tests.lab.proxmox import LabMachines
 
@@ -54,6 +56,32 @@ class Where:
     port: int
     admin_url: str
     nameserver: str
+
+
+def vm_variables(lab: Lab, machine: Machine, where: Where) -> dict[str, Any]:
+    """What a user writes into `proxmox.yml`, for a VM that is this machine."""
+    values = {
+        "api_hosts": [where.host],
+        "api_port": where.port,
+        "ca_file": str(lab.authority.path),
+        "api_user": USER,
+        "api_token_id": TOKEN,
+        "api_token_secret": SECRET,
+        "pool": "runners",
+        "name": "gh-runner-01",
+        "vmid": machine.vmid,
+        "template": 9999,
+        "cores": 2,
+        "memory": "2G",
+        "disk_size": "20G",
+        "address": f"{machine.address}/{lab.subnet().prefixlen}",
+        "gateway": str(lab.subnet()[1]),
+        "nameservers": [where.nameserver],
+        "user": machine.user,
+        "ssh_keys": [ssh_key(machine.key)],
+        "known_hosts_file": str(machine.known_hosts),
+    }
+    return {f"proxmox_runner_vm_{name}": value for name, value in values.items()}
 
 
 class ProxmoxVE:

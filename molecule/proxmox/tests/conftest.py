@@ -1,0 +1,9 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A skipped test is a failure here, too."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.gates.skips"]
