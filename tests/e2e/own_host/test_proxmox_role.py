@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role proxmox_runner_vm with a machine that boots, as a user of the collection has it: from nothing to a job."""
+"""The role proxmox_runner_vm with machines that boot, as a user has it: from nothing to jobs, and back."""
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -23,6 +25,9 @@ from tests.lab.proxmox import LabMachines
 from tests.proxmox.conftest import SECRET, TOKEN, USER
 
 Play = Callable[..., Result]
+#: Name -> VMID, which is the last number of the address, too.
+VMS = {"gh-runner-01": 250, "gh-runner-02": 251}
+SITE = ("site", "-i", "inventory.ini", "-e", "@proxmox.yml")
 
 
 @pytest.fixture
@@ -50,11 +55,13 @@ def play(lab: Lab, machines: LabMachines, double: Double, artifact: Path, tmp_pa
     project = Project(tmp_path, proxy=lab.proxy_url)
     project.install(artifact)
 
-    def run(name: str, *words: str) -> Result:
+    def run(name: str, *words: str, ends: int = 0, **changes: Any) -> Result:
+        """Changes: variables of the group's, by their names without prefix."""
+        project.set_variables(GROUP, **{f"github_docker_runners_{name}": value for name, value in changes.items()})
         ssh = ["--private-key", str(tmp_path / "key"), "--ssh-common-args"]
         ssh += [f"-o UserKnownHostsFile={tmp_path}/known_hosts -o IdentitiesOnly=yes"]
         done = project.run("ansible-playbook", f"{COLLECTION}.{name}", *words, *ssh)
-        assert done.rc == 0, done.output[-6000:]
+        assert done.rc == ends, done.output[-6000:]
         return done
 
     run("init", "-e", f"dest={project.folder}", "-e", "proxmox=true")
@@ -66,8 +73,8 @@ def play(lab: Lab, machines: LabMachines, double: Double, artifact: Path, tmp_pa
         "ca_file": str(lab.authority.path),
         "image": lab.push_runner().reference,
         "docker": "none",
-        "count": 1,
-        "extra_labels": ["site"],
+        "count": 3,
+        "extra_labels": ["{{ inventory_hostname }}"],
     }
     project.set_variables(GROUP, **{f"github_docker_runners_{name}": value for name, value in runners.items()})
     vm = {
@@ -81,7 +88,11 @@ def play(lab: Lab, machines: LabMachines, double: Double, artifact: Path, tmp_pa
         "cores": 1,
         "memory": 512,
         "disk_size": "20G",
-        "address": f"{lab.subnet()[250]}/{lab.subnet().prefixlen}",
+        "vms": [
+            {"name": name, "vmid": vmid, "address": f"{lab.subnet()[vmid]}/{lab.subnet().prefixlen}"}
+            for name, vmid in VMS.items()
+        ],
+        "ssh_timeout": 60,
         "gateway": str(lab.subnet()[1]),
         "nameservers": [machines.nameserver],
         "user": "debian",
@@ -93,7 +104,8 @@ def play(lab: Lab, machines: LabMachines, double: Double, artifact: Path, tmp_pa
     return run
 
 
-def test_from_nothing_to_a_vm_with_a_runner_and_back(
+@pytest.mark.timeout(1800)
+def test_from_nothing_to_runners_and_back(
     lab: Lab, machines: LabMachines, double: Double, play: Play, tmp_path: Path
 ) -> None:
     address = str(lab.subnet()[250])
@@ -104,22 +116,26 @@ def test_from_nothing_to_a_vm_with_a_runner_and_back(
     block = "# {} ephemeral.github_runners VM 250\n"
     known_hosts.write_text(f"{others}{block.format('BEGIN')}# machine a\n{address} {key}\n{block.format('END')}")
 
-    play("site", "-i", "inventory.ini", "-e", "@proxmox.yml")
+    play(*SITE)
     told = machines.read(250, "/etc/ssh/ssh_host_ed25519_key.pub").decode()
     recorded = f"{address} {' '.join(told.split()[:2])}\n"
     known = known_hosts.read_text()
     assert known.startswith(others)
     assert recorded in known
     assert f"{address} {key}" not in known
-    for command, said in {
-        "hostname": "gh-runner-01\n",
-        "cloud-init status": "status: done\n",
-        "systemctl is-active package-lock": "inactive\n",
-    }.items():
-        assert machines.run(250, command.split(), b"")[1] == said
-    assert machines.run(250, ["getent", "hosts", GITHUB_NAME], b"")[0] == 0
-    job = lab.github.wait_job(lab.github.queue_job("echo hello", labels=["site"]))
-    assert job["result"] == "Succeeded" and job["runner_name"].startswith("gh-runner-01"), job
+    for name, vmid in VMS.items():
+        for command, said in {
+            "hostname": f"{name}\n",
+            "cloud-init status": "status: done\n",
+            "systemctl is-active package-lock": "inactive\n",
+        }.items():
+            assert machines.run(vmid, command.split(), b"")[1] == said
+        assert machines.run(vmid, ["getent", "hosts", GITHUB_NAME], b"")[0] == 0
+        assert slots(machines, vmid) == ["idle"] * 3
+        job = lab.github.wait_job(lab.github.queue_job("echo hello", labels=[name]))
+        assert job["result"] == "Succeeded" and job["runner_name"].startswith(f"{name}-runner-"), job
+
+    assert play(*SITE).changed == 0
 
     # The same machine with other keys, as cloud-init makes them when a drive has changed: its agent's word is enough.
     anew = "rm /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
@@ -130,21 +146,35 @@ def test_from_nothing_to_a_vm_with_a_runner_and_back(
     recorded = f"{address} {' '.join(told.split()[:2])}\n"
     assert recorded in known_hosts.read_text()
 
-    # Somebody who has not recorded the key, and may not read files by the agent: on trust, and said. No other change.
+    # Somebody who has not recorded the keys, and may not read files by the agent: on trust, and said. No other change.
     double.admin.access(**without(documented(9), "GitHubRunners", "VM.GuestAgent.FileRead"))
     known_hosts.write_text(others)
     again = play("provision", "-e", "@proxmox.yml")
     assert "the host key is that of whoever answered" in again.output
     assert recorded in known_hosts.read_text()
-    assert again.changed == 1
+    assert again.changed == 2
 
-    def registered() -> list[str]:
-        return [one["name"] for one in lab.github.runners() if one["name"].startswith("gh-runner-01-")]
+    # One is down: the other gets what was asked for, and the run says which one did not.
+    assert machines.run(251, ["systemctl", "stop", "ssh.socket", "ssh.service"], b"")[0] == 0
+    broken = play(*SITE, ends=2, count=2)
+    assert "gh-runner-02 (251 on pve): no SSH at" in broken.output
+    assert (broken.hosts["gh-runner-01"].failed, broken.hosts["gh-runner-02"].failed) == (0, 1), broken.hosts
+    lab.github.wait_runners(lambda found: len(found) == 5)
+    assert (slots(machines, 250), slots(machines, 251)) == (["idle"] * 2, ["idle"] * 3)
+    assert machines.run(251, ["systemctl", "start", "ssh.service"], b"")[0] == 0
+    limited = play(*SITE, "--limit", "localhost,gh-runner-02")
+    assert limited.hosts.keys() == {"localhost", "gh-runner-02"}
+    lab.github.wait_runners(lambda found: len(found) == 4)
+    assert slots(machines, 251) == ["idle"] * 2
 
-    assert registered()
     play("destroy", "-i", "inventory.ini", "-e", "@proxmox.yml")
-    assert registered() == []
+    assert [one["name"] for one in lab.github.runners() if one["name"].startswith("gh-runner-0")] == []
     assert known_hosts.read_text() == others
-    assert "250" not in double.admin.state()["vms"]
+    assert not {"250", "251"} & double.admin.state()["vms"].keys()
     there = [*lab.client.containers.list(all=True), *lab.client.volumes.list()]
     assert [one.name for one in there if str(one.name).startswith(f"{lab.prefix}-{VM}")] == []
+
+
+def slots(machines: LabMachines, vmid: int) -> list[str]:
+    """The states of a host's slots."""
+    return [slot["state"] for slot in json.loads(machines.run(vmid, ["runnerd", "status", "--json"], b"")[1])["slots"]]
