@@ -26,6 +26,7 @@ class Place(Enum):
     SHELL = "the user's own shell"
     CHECKOUT = "a checkout of the repository"
     HOST = "the runner host"
+    NODE = "the Proxmox VE node"
     FILE = "a file"
     OTHERWISE = "another way than the one that is walked"
 
@@ -64,6 +65,8 @@ def _place(first: str, language: str) -> tuple[Place | None, str]:
         return Place.CHECKOUT, ""
     if first == "# on the runner host":
         return Place.HOST, ""
+    if first == "# on the Proxmox VE node":
+        return Place.NODE, ""
     if first.startswith("# instead of "):
         return Place.OTHERWISE, first.removeprefix("# instead of ")
     if match := re.fullmatch(r"# ([\w./-]+\.(?:ini|ya?ml))", first):

@@ -14,8 +14,8 @@ import re
 import subprocess
 from typing import Any, NoReturn
 
-#: Each argument ends with a tabulator, each command with a line's end.
-_SHELL = 'pveum() { printf "%s\\t" "$@"; echo; }\n'
+#: Each argument ends with a tabulator, each command with a line's end. ``pvesm`` is about storages.
+_SHELL = 'pveum() { printf "%s\\t" "$@"; echo; }\npvesm() { :; }\n'
 
 
 #: Each command's arguments, and its options with what they are when they are not said.

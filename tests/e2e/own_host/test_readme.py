@@ -6,28 +6,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.doubles.proxmox import pveum
+from tests.doubles.proxmox.server import Double, running
 from tests.e2e.readme import Block, Place, blocks, substituted
 from tests.e2e.rig import GROUP
 from tests.lab.common import CHECKOUT
-from tests.lab.keys import write_private
-from tests.lab.lab import Lab
+from tests.lab.host import Host
+from tests.lab.keys import ssh_key, write_private
+from tests.lab.lab import VM, Lab
 from tests.lab.project import recaps, user_environment, with_hosts, with_variables
+from tests.lab.proxmox import LabMachines
 
 README = CHECKOUT / "README.md"
 ORGANIZATION = "readme-org"
 #: What the README speaks of.
 SCOPES = (ORGANIZATION, f"{ORGANIZATION}/infrastructure")
 HOST = "gh-runner-01"
+VMID = 250
 DEPLOY = "ansible-playbook ephemeral.github_runners.deploy -i inventory.ini"
+#: What asks GitHub from the reader's own machine.
+ASKING = ("github_runners.deploy", "github_runners.site")
+#: What the distribution's image is at Proxmox VE's stand-in; Debian's own one has no guest agent, either.
+IMAGE = "https://cloud.example/debian-13-genericcloud-amd64.qcow2"
+CONTENT = "Debian's cloud image"
+SECRET = "11111111-2222-3333-4444-555555555555"
 #: What a block that says "instead of …" stands for.
 INSTEAD = {"the token": ["github_docker_runners_token"], "the count": ["github_docker_runners_count"]}
 #: Seconds for one block; the longest is the demo.
@@ -35,12 +49,14 @@ LIMIT = 1200
 
 
 class Newcomer:
-    """Somebody with a home, a shell, and a runner host."""
+    """Somebody with a home, a shell, a Proxmox VE on which there is nothing, and a host."""
 
-    def __init__(self, lab: Lab, artifact: Path, home: Path) -> None:
+    def __init__(self, lab: Lab, artifact: Path, home: Path, double: Double, nameserver: str) -> None:
         self.lab = lab
         self.home = home
-        self.host = lab.host("newcomer")
+        self.double = double
+        self.server = lab.host("newcomer")
+        self.machine = lab.machine(VMID, str(lab.subnet()[VMID]), "admin")
         self.token = f"ghp_{secrets.token_hex(18)}"
         lab.github.credentials({"readme": {"token": self.token, "scopes": dict.fromkeys(SCOPES, "write")}})
         self.image = lab.push_runner("1")
@@ -63,8 +79,31 @@ class Newcomer:
             "github_docker_runners_image": self.image.reference,
             "github_docker_runners_dind_image": lab.push_dind().reference,
         }
+        (home / ".ssh").mkdir()
+        (home / ".ssh" / "id_ed25519.pub").write_text(ssh_key(self.machine.key))
+        #: What the reader's own Proxmox VE and network are.
+        self.own_vm = {
+            "proxmox_runner_vm_api_hosts": [double.host],
+            "proxmox_runner_vm_api_port": double.port,
+            "proxmox_runner_vm_ca_file": str(lab.authority.path),
+            "proxmox_runner_vm_address": f"{self.machine.address}/{lab.subnet().prefixlen}",
+            "proxmox_runner_vm_gateway": str(lab.subnet()[1]),
+            "proxmox_runner_vm_nameservers": [nameserver],
+            "proxmox_runner_vm_image_url": IMAGE,
+            "proxmox_runner_vm_image_checksum": f"sha256:{hashlib.sha256(CONTENT.encode()).hexdigest()}",
+            # SSH does not look into the home that the reader is told to have.
+            "proxmox_runner_vm_known_hosts_file": str(self.machine.known_hosts),
+        }
         self.log: list[str] = []
         self.make_app()
+
+    @property
+    def host(self) -> Host:
+        """Where the runners are: on the VM, while there is one."""
+        if str(VMID) not in self.double.admin.state()["vms"]:
+            return self.server
+        container = self.lab.container(f"{VM}{VMID}")
+        return Host(HOST, container, self.machine.key, self.machine.known_hosts, self.machine.sockets)
 
     def read(self, block: Block) -> None:
         """Do what a block says."""
@@ -77,6 +116,8 @@ class Newcomer:
             self.otherwise(block, text)
         elif block.place is Place.HOST:
             self.log.append(self.host.exec("bash", "-euxc", text, timeout=LIMIT).stdout)
+        elif block.place is Place.NODE:
+            self.node(text)
         elif block.place is Place.CHECKOUT:
             self.log.append(self.shell(text, CHECKOUT))
         else:
@@ -87,15 +128,15 @@ class Newcomer:
         state = shlex.quote(str(self.state))
         script = f"set -euo pipefail\n[ ! -e {state} ] || . {state}\n{text}\n"
         if folder is None:
-            script += (
-                f"{{ export -p | grep -v '^declare -x \\(PWD\\|https_proxy\\)='; echo cd \"${{PWD@Q}}\"; }} >{state}\n"
-            )
-        way = {"https_proxy": self.lab.proxy_url} if "ephemeral.github_runners.deploy" in text else {}
+            kept = r"grep -v '^declare -x \(PWD\|https_proxy\|no_proxy\)='"
+            script += f'{{ export -p | {kept}; echo cd "${{PWD@Q}}"; }} >{state}\n'
+        asks = any(playbook in text for playbook in ASKING)
+        way = {"https_proxy": self.lab.proxy_url, "no_proxy": self.double.host} if asks else {}
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=folder or self.home,
             env={**self.environment, **way},
-            input=f"{self.token}\n",  # the only thing that a block asks for
+            input=f"{SECRET if 'PROXMOX_TOKEN_SECRET' in text else self.token}\n",  # all that a block asks for
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -115,9 +156,20 @@ class Newcomer:
         path = self.project / name
         if name.endswith(".ini"):
             assert f"{HOST} ansible_host=192.168.1.250 ansible_user=root" in text
-            path.write_text(with_hosts(path.read_text(), GROUP, {HOST: self.host.connection()}))
+            path.write_text(with_hosts(path.read_text(), GROUP, {HOST: self.server.connection()}))
         else:
-            path.write_text(with_variables(path.read_text(), {**yaml.safe_load(text), **self.own}))
+            own = self.own_vm if name == "proxmox.yml" else {**self.own, **self.machine.connection()}
+            path.write_text(with_variables(path.read_text(), {**yaml.safe_load(text), **own}))
+
+    def node(self, text: str) -> None:
+        """Type it as root on the node."""
+        rules, pools = pveum.rules(text, SECRET)
+        storages = dict(re.findall(r"^pvesm set (\S+) --content (\S+)$", text, re.MULTILINE))
+        self.double.admin.define(
+            pools={pool: {} for pool in pools},
+            storages={name: {"type": "dir", "content": content} for name, content in storages.items()},
+        )
+        self.double.admin.access(**rules)
 
     def workflow(self, text: str) -> None:
         """Push it: each job finds a runner by its labels, and succeeds."""
@@ -144,9 +196,20 @@ class Newcomer:
 
 
 @pytest.fixture(scope="module")
-def newcomer(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    """One, with a home of their own."""
-    return Newcomer(lab, artifact, tmp_path_factory.mktemp("newcomer"))
+def newcomer(lab: Lab, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """One, with a home of their own, and a node as it is after its installation."""
+    folder = tmp_path_factory.mktemp("proxmox")
+    cert, key = folder / "pve.pem", folder / "pve.key"
+    for path, content in zip((cert, key), lab.authority.issue("127.0.0.1"), strict=True):
+        write_private(path, content)
+    machines = LabMachines(lab)
+    cluster = {
+        "nodes": {"pve": {}},
+        "storages": {"local-lvm": {}, "local": {"type": "dir", "content": "iso,vztmpl,backup"}},
+        "urls": {IMAGE: {"content": CONTENT, "size": "3G", "image": {"agent": False}}},
+    }
+    with running(cert=cert, key=key, machines=machines, cluster=cluster, bare=True) as double:
+        yield Newcomer(lab, artifact, tmp_path_factory.mktemp("newcomer"), double, machines.nameserver)
 
 
 @pytest.mark.timeout(2400)
@@ -162,6 +225,6 @@ def test_every_block_runs(newcomer: Newcomer) -> None:
     runs = [recaps(output) for output in newcomer.log if "PLAY RECAP" in output]
     assert runs, "no playbook was run"
     # The last two blocks drain and remove: nothing is left, here or at GitHub.
-    left = newcomer.host.docker("ps", "--all", "--quiet")
+    left = newcomer.server.docker("ps", "--all", "--quiet")
     assert not left
     assert not [one for one in newcomer.lab.github.runners() if one["name"].startswith(HOST)]
