@@ -308,6 +308,20 @@ class Cluster:
         """The pool it is in; empty for none."""
         return next((pool for pool, members in self.access.pools.items() if f"/vms/{vmid}" in members), "")
 
+    def remove(self, vmid: int) -> None:
+        """A VM is gone, with its volumes, its membership in a pool, its access rules, and what HA was told of it."""
+        self.forget(vmid)
+        self.ha.pop(vmid, None)
+        self.access.acl = [one for one in self.access.acl if one.path != f"/vms/{vmid}"]
+
+    def forget(self, vmid: int) -> None:
+        """One that was begun to be made is gone; what was told of its number before that stays."""
+        self.guests.pop(vmid, None)
+        for volid in [volid for volid, volume in self.volumes.items() if volume.vmid == vmid]:
+            del self.volumes[volid]
+        for members in self.access.pools.values():
+            members.discard(f"/vms/{vmid}")
+
     def free_disk_name(self, vmid: int, storage: Storage) -> str:
         """The next `vm-250-disk-N` that is not taken."""
         for number in itertools.count():
