@@ -147,11 +147,12 @@ def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, 
     for name in names:
         there = world.storages.get((node, name))
         if there is None:
-            known = sorted(storage for on, storage in world.storages if on == node)
+            known = ", ".join(sorted(storage for on, storage in world.storages if on == node))
             place.wrong(
                 option,
                 f"there is no storage {name} on the node {node} that the token may see",
-                f"write one of {', '.join(known) or 'those that the token has Datastore.AllocateSpace on'}",
+                f"write one that is there ({known or 'the token sees none'}), or give the token Datastore.Audit and "
+                f"Datastore.AllocateSpace on /storage/{name}",
             )
         elif there.get("status") not in (None, "available"):
             place.wrong(option, f"the storage {name} is {there['status']}", "look at it at Proxmox VE")

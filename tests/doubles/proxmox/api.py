@@ -185,7 +185,8 @@ def cluster_resources(call: Call) -> Any:
         found += [_node_view(call, node) for node in cluster.nodes.values()]
     if wanted in ("", "storage"):
         for storage in cluster.storages.values():
-            if call.may(f"/storage/{storage.name}", "Datastore.Audit", "Datastore.AllocateSpace"):
+            # Unlike in the lists of storages, the right to take space of one does not show it here.
+            if call.may(f"/storage/{storage.name}", "Datastore.Audit"):
                 found += [_storage_resource(call, storage, node) for node in storage.nodes or cluster.nodes]
     if wanted == "":
         for pool in cluster.pools:
