@@ -20,10 +20,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_option
 RESOURCES = "/cluster/resources"
 STATUS = "/cluster/status"
 PERMISSIONS = "/access/permissions"
-#: The last tasks of all nodes. A clone that goes into a pool is hidden from who is allowed there only until it is done.
-TASKS = "/cluster/tasks"
 #: What is asked first; what these say tells what to ask next.
-CLUSTER = (TASKS, RESOURCES, STATUS, PERMISSIONS)
+CLUSTER = (RESOURCES, STATUS, PERMISSIONS)
 
 
 @dataclass
@@ -127,6 +125,12 @@ def host_key_path(vm: Mapping[str, Any]) -> str:
 def tasks_path(node: str, vmid: int, kind: str) -> str:
     """Where the last task of this kind is, as ``qmclone`` (of a template) or ``qmstart``."""
     return f"/nodes/{node}/tasks?vmid={vmid}&typefilter={kind}&limit=1&source=all"
+
+
+def clones_path(node: str, template: int) -> str:
+    """Where the clones of a template are told that are under way: one that goes into a pool is hidden until it is done
+    from who is allowed there only. The tasks of the whole cluster, a token is not shown."""
+    return f"/nodes/{node}/tasks?vmid={template}&typefilter=qmclone&source=active"
 
 
 def world(reads: Iterable[Read]) -> World:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from proxmoxer import ResourceException
 
+from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
 from tests.contract.proxmox import SECRET, USER
 from tests.contract.role import KEY_FILE, VERSIONS, Role, documented, without
 from tests.doubles.proxmox import pveum
@@ -290,6 +291,26 @@ def test_what_proxmox_refuses_is_told_with_what_to_do(
     assert problem.startswith("gh-runner-01 (250 on pve): ")
     assert words in problem
     assert f"Do: {remedy}" in problem
+
+
+def test_a_clone_into_the_pool_is_waited_for(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
+    """It is hidden until it is done from a token that has its privileges on the pool: but for its task, on its node."""
+    role = Role(pve_double, pve_tls[1])
+    (act,) = role.plan()["vms"]
+    pve_double.admin.fault(task_hangs=True, task="qmclone")
+    clone = role.api.root.nodes("pve").qemu(9999).clone
+    upid = clone.post(newid=250, name=act["unfinished"], pool="runners")
+    assert role.api.root.cluster.tasks.get() == []
+    first = role.read(filters.proxmox_vm_questions(role.wanted))
+    paths = filters.proxmox_vm_questions(role.wanted, first)
+    for asked in (paths, filters.proxmox_vm_again({"vms": [act]})):
+        assert filters.proxmox_vm_cloning(role.read(asked))
+    pve_double.admin.clear_faults()
+    assert role.api.wait(upid) == "OK"
+    last = role.read(paths)
+    assert not filters.proxmox_vm_cloning(last)
+    plan = filters.proxmox_vm_plan(role.wanted, [first, last])
+    assert (plan["problems"], plan["vms"][0]["actions"]) == ([], ["update", "start"])
 
 
 @pytest.mark.parametrize("ownership", ["description", "pool"])

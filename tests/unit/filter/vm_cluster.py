@@ -90,7 +90,7 @@ class Cluster:
         """The answer to a path."""
         data: Any = None
         parts = path.strip("/").split("/")
-        if path == "/cluster/tasks":
+        if parts[2:] and parts[2].startswith("tasks?"):
             data = []
         elif path == "/cluster/resources":
             data = [
