@@ -9,6 +9,7 @@ are in ``plugins/plugin_utils/vm_*.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str,
                 f"({each['reason']}). "
                 f"Do: compare with `pveum user token list {wanted['api']['user']}`, and set {PREFIX}api_token_secret"
             )
+        elif re.search(r"mismatch, certificate is not valid for|doesn't match", line):
+            line += ". Do: write the node as its certificate names it (pvenode cert info tells how)"
         elif "certificate verify failed" in line.lower():
             line += f". Do: set {PREFIX}ca_file to a copy of the cluster's /etc/pve/pve-root-ca.pem"
         else:

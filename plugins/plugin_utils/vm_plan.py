@@ -23,9 +23,10 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
     judge_resize,
     judge_storages,
     judge_template,
+    lacking,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, UNFINISHED
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import held
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need, held
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
     Read,
     World,
@@ -72,6 +73,8 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
         "wanted": dict(vm),
     }
     pool = vm["pool"] if wanted["ownership"] == "pool" else ""
+    if pool:  # else a VM is nobody's as soon as it has its name
+        place.problems += lacking([Need(f"/pool/{pool}", ("Pool.Audit",))], world)
     there = world.vms.get(vm["vmid"])
     if there is None:
         return _plan_new(vm, wanted, world, place, act)

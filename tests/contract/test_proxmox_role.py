@@ -238,6 +238,35 @@ def test_what_is_wrong_is_told_beforehand(pve_double: Double, pve_tls: tuple[Pat
     assert any(problem in line for line in found), found
 
 
+def test_a_protected_vm_is_not_stopped_in_vain(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
+    """A clone has that of its template, and Proxmox VE removes none."""
+    _template(protection=1)(pve_double)
+    role = Role(pve_double, pve_tls[1])
+    role.do(role.plan()["vms"][0])
+    found = role.plan("proxmox_vm_leave")
+    assert "vmid = 250: the VM is protected" in found["problems"][0]
+    with pytest.raises(ResourceException, match="protection mode enabled"):
+        role.destroy()
+
+
+def test_a_clone_to_another_node_takes_a_shared_storage(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
+    rules = documented(9)
+    space = [rule for rule in rules["acl"] if rule["path"] == "/storage/local-lvm"]
+    rules["acl"] += [{**rule, "path": "/storage/shared"} for rule in space]
+    pve_double.admin.access(**rules)
+    disks = {"scsi0": "shared:9999/base-9999-disk-0.qcow2,size=2G", "ide2": "shared:9999/vm-9999-cloudinit.qcow2"}
+    pve_double.admin.define(
+        nodes={"pve2": {"address": "127.0.0.2"}},
+        storages={"shared": {"type": "nfs", "shared": True, "content": "images"}},
+        vms={"9999": {"config": {**disks, "ide2": disks["ide2"] + ",media=cdrom"}}},
+    )
+    role = Role(pve_double, pve_tls[1], node="pve2", storage="local-lvm")
+    plan = role.plan()
+    assert ["storage = local-lvm: not shared by pve, where" in line for line in plan["problems"]] == [True]
+    with pytest.raises(ResourceException, match="can't clone to non-shared storage 'local-lvm'"):
+        role.do(plan["vms"][0])
+
+
 def test_of_several_hosts_one_may_be_down(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
     role = Role(pve_double, pve_tls[1], api_hosts=["127.0.0.9", pve_double.host])
     assert role.problems() == []
