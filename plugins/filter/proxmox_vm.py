@@ -68,7 +68,8 @@ def proxmox_vm_questions(wanted: Mapping[str, Any], read: vm_world.Read | None =
     for vm in wanted["vms"]:
         there = seen.vms.get(vm["vmid"])
         if there is not None and there.get("type") == "qemu":
-            found += [vm_world.config_path(there), vm_world.pending_path(there), vm_world.status_path(there)]
+            found += [vm_world.config_path(there), vm_world.status_path(there)]
+            found += [vm_world.pending_path(there), vm_world.cloud_init_path(there)]
         elif there is None:
             up = seen.nodes.get(vm["node"], {}).get("status") == "online"
             for template in seen.find_template(vm["template"]):
@@ -102,7 +103,7 @@ def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
             vm = {"node": node, "vmid": act["vmid"]}
             found += [vm_world.config_path(vm), vm_world.status_path(vm)]
             if act.get("status") == "running":  # nothing is pending for one that is off
-                found.append(vm_world.pending_path(vm))
+                found += [vm_world.pending_path(vm), vm_world.cloud_init_path(vm)]
     return _resources_last(found)
 
 

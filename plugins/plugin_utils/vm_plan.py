@@ -110,7 +110,7 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
     if vm["pool"] and vm["pool"] != there.get("pool") and _sees_pool(vm["pool"], world):
         act["notes"].append(f"{vm['name']}: it is not in the pool {vm['pool']}, which is for new ones")
     if running:
-        waits = {*world.pending(vm["vmid"]), *(set(changes) - AT_ONCE), *(["disk"] if resize else [])}
+        waits = {*({*world.pending(vm["vmid"]), *changes} - AT_ONCE), *(["disk"] if resize else [])}
         act["reboot"] = sorted(waits)
     if unfinished(there, config):
         act["notes"].append(f"{vm['name']}: an earlier run has cloned it, this one finishes it")

@@ -82,11 +82,11 @@ class World:
         return dict(found.data)
 
     def pending(self, vmid: int) -> list[str]:
-        """The options whose change waits for the VM's next start."""
+        """The options whose change waits for the VM's next start; those of cloud-init are told by themselves."""
         vm = self.vms.get(vmid)
-        found = self.answers.get(pending_path(vm)) if vm else None
-        told = found.data if found is not None and found.good and isinstance(found.data, list) else []
-        return sorted(each["key"] for each in told if "pending" in each or "delete" in each)
+        found = [self.answers.get(path(vm)) for path in (pending_path, cloud_init_path)] if vm else []
+        told = [each for answer in found if answer is not None and answer.good for each in answer.data or []]
+        return sorted({each["key"] for each in told if "pending" in each or "delete" in each})
 
     def find_template(self, template: str) -> list[int]:
         """The VMIDs of what is called so: a VMID, or every template with that name."""
@@ -105,6 +105,11 @@ def config_path(vm: Mapping[str, Any]) -> str:
 def pending_path(vm: Mapping[str, Any]) -> str:
     """Where a VM's configuration is with what waits for its next start."""
     return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/pending"
+
+
+def cloud_init_path(vm: Mapping[str, Any]) -> str:
+    """Where cloud-init's options are with what its drive does not have yet; it is written at the next start."""
+    return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/cloudinit"
 
 
 def status_path(vm: Mapping[str, Any]) -> str:

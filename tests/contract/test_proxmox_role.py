@@ -238,6 +238,24 @@ def test_what_is_wrong_is_told_beforehand(pve_double: Double, pve_tls: tuple[Pat
     assert any(problem in line for line in found), found
 
 
+def test_what_cloud_init_has_not_read_yet_waits_for_a_reboot(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
+    """Proxmox VE does not call it pending; and where the VM will be, nobody answers yet."""
+    role = Role(pve_double, pve_tls[1])
+    role.do(role.plan()["vms"][0])
+    assert role.plan()["vms"][0]["reboot"] == []
+    role = Role(pve_double, pve_tls[1], address="192.0.2.99/24", user="admin")
+    (act,) = role.plan()["vms"]
+    assert act["reboot"] == ["ciuser", "ipconfig0"]
+    role.do(act)
+    (act,) = role.plan()["vms"]
+    assert (act["actions"], act["reboot"]) == ([], ["ciuser", "ipconfig0"])
+    (problem,) = role.reached()["problems"]
+    assert "it has the address 192.0.2.99 after its next start only" in problem
+    role.api.wait(role.api.vm(250).status.reboot.post(timeout=60))
+    assert role.plan()["vms"][0]["reboot"] == []
+    assert role.reached()["problems"] == []
+
+
 def test_a_protected_vm_is_not_stopped_in_vain(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
     """A clone has that of its template, and Proxmox VE removes none."""
     _template(protection=1)(pve_double)

@@ -734,13 +734,23 @@ def reset(call: Call) -> Any:
 
 @serve("GET", "/nodes/{node}/qemu/{vmid}/cloudinit")
 def cloudinit_pending(call: Call) -> Any:
-    """cloud-init's settings."""
+    """cloud-init's settings as they are on the drive, and as they will be: GET pending tells nothing of these."""
     guest = call.guest
-    return [
-        {"key": name, "value": "**********" if name == "cipassword" else str(guest.config[name])}
-        for name in sorted(guest.config)
-        if cloudinit.is_option(name)
-    ]
+    now = {name: str(value) for name, value in guest.config.items() if cloudinit.is_option(name)}
+    written = now if guest.written is None else guest.written
+    found = []
+    for name in sorted({*now, *written}):
+        entry: dict[str, Any] = {"key": name}
+        if name not in now:
+            entry["delete"] = 1
+        else:
+            if name in written:
+                entry["value"] = written[name]
+            if written.get(name) != now[name]:
+                entry["pending"] = now[name]
+        hidden = {"value", "pending"} if name == "cipassword" else set()
+        found.append({key: "**********" if key in hidden else value for key, value in entry.items()})
+    return found
 
 
 @serve("PUT", "/nodes/{node}/qemu/{vmid}/cloudinit")

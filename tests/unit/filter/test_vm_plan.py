@@ -118,8 +118,12 @@ def test_what_waits_for_a_reboot_is_said_until_there_was_one() -> None:
         {"key": "balloon", "value": 512, "delete": 1},
         {"key": "memory", "value": "8192"},
     ]
+    cluster.undriven[250] = [
+        {"key": "ciuser", "value": "a", "pending": "b"},
+        {"key": "net0", "value": "a", "pending": "b"},  # the VM has that at once
+    ]
     (act,) = cluster.plan(told)["vms"]
-    assert (act["actions"], act["reboot"]) == ([], ["balloon", "cores"])
+    assert (act["actions"], act["reboot"]) == ([], ["balloon", "ciuser", "cores"])
 
 
 def test_what_a_running_vm_has_at_once_wants_none() -> None:
