@@ -40,6 +40,11 @@ def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str,
             )
         elif re.search(r"mismatch, certificate is not valid for|doesn't match", line):
             line += ". Do: write the node as its certificate names it (pvenode cert info tells how)"
+        elif re.search("key usage extension|Authority Key Identifier", line):
+            line += (
+                ". Do: give the nodes a certificate by today's rules, which Python 3.13 and newer want: that of ACME, "
+                "or of an own authority made anew (README of the role)"
+            )
         elif "certificate verify failed" in line.lower():
             line += f". Do: set {PREFIX}ca_file to a copy of the cluster's /etc/pve/pve-root-ca.pem"
         else:
