@@ -69,6 +69,12 @@ def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, An
                     f"{PREFIX}address_timeout, or give {PREFIX}address"
                 )
                 continue
+        elif "ipconfig0" in vm.get("reboot", []) and "ipconfig0" not in vm["changes"]:
+            problems.append(
+                f"{where}: it has the address {found} after its next start only, which writes the cloud-init drive. "
+                f"Do: when no job runs on it, qm reboot {vm['vmid']}, and run this again"
+            )
+            continue
         if found in seen:
             problems.append(
                 f"{where}: it has the address {found}, as {seen[found]} has. Do: empty /etc/machine-id in the template "

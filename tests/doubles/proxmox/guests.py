@@ -494,6 +494,7 @@ class Actions:
         """Write the cloud-init drive, where there is one."""
         has_one = any(drive.is_cloudinit for drive in guest.drives.values())
         guest.drive = cloudinit.files(guest.vmid, guest.config) if has_one else None
+        guest.written = {name: str(value) for name, value in guest.config.items() if cloudinit.is_option(name)}
 
     def _boot(self, guest: Guest) -> Boot:
         cards = tuple(

@@ -93,6 +93,7 @@ class Guest:
     pending: dict[str, Any] = dataclasses.field(default_factory=dict)
     pending_delete: set[str] = dataclasses.field(default_factory=set)
     drive: dict[str, str] | None = None  # the files on the cloud-init drive, as last written
+    written: dict[str, str] | None = None  # and the settings that they were written from
     started: float | None = None  # since the epoch; None = off
     disk: str = ""  # changes with every new boot disk
     origin: int | None = None  # what it was cloned from
