@@ -9,6 +9,7 @@ are in ``plugins/plugin_utils/vm_*.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,13 @@ def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str,
                 f"({each['reason']}). "
                 f"Do: compare with `pveum user token list {wanted['api']['user']}`, and set {PREFIX}api_token_secret"
             )
+        elif re.search(r"mismatch, certificate is not valid for|doesn't match", line):
+            line += ". Do: write the node as its certificate names it (pvenode cert info tells how)"
+        elif re.search("key usage extension|Authority Key Identifier", line):
+            line += (
+                ". Do: give the nodes a certificate by today's rules, which Python 3.13 and newer want: that of ACME, "
+                "or of an own authority made anew (README of the role)"
+            )
         elif "certificate verify failed" in line.lower():
             line += f". Do: set {PREFIX}ca_file to a copy of the cluster's /etc/pve/pve-root-ca.pem"
         else:
@@ -48,11 +56,11 @@ def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str,
 
 
 def proxmox_vm_cloning(read: vm_world.Read) -> bool:
-    """Whether an answer tells of a clone that is under way: a VM's configuration, or the tasks of the nodes."""
-    found = vm_world.answers([read])
-    tasks = found[vm_world.TASKS].data if vm_world.TASKS in found else None
-    return any(each.get("type") == "qmclone" and not each.get("endtime") for each in tasks or []) or any(
-        isinstance(each.data, Mapping) and each.data.get("lock") == "clone" for each in found.values()
+    """Whether an answer tells of a clone that is under way: a VM's configuration, or a node's tasks."""
+    told = [each.data for each in vm_world.answers([read]).values()]
+    tasks = [each for data in told if isinstance(data, list) for each in data]
+    return any(each.get("type") == "qmclone" and not each.get("endtime") for each in tasks) or any(
+        isinstance(data, Mapping) and data.get("lock") == "clone" for data in told
     )
 
 
@@ -65,25 +73,43 @@ def proxmox_vm_questions(wanted: Mapping[str, Any], read: vm_world.Read | None =
     for vm in wanted["vms"]:
         there = seen.vms.get(vm["vmid"])
         if there is not None and there.get("type") == "qemu":
-            found += [vm_world.config_path(there), vm_world.pending_path(there), vm_world.status_path(there)]
+            found += [vm_world.config_path(there), vm_world.status_path(there)]
+            found += [vm_world.pending_path(there), vm_world.cloud_init_path(there)]
         elif there is None:
-            found += [vm_world.config_path(seen.vms[vmid]) for vmid in seen.find_template(vm["template"])]
-    return list(dict.fromkeys(found))
+            up = seen.nodes.get(vm["node"], {}).get("status") == "online"
+            for template in seen.find_template(vm["template"]):
+                found += _cloning(vm, template, seen.vms[template]["node"], vm["node"] if up else "")
+            found.append(vm_world.RESOURCES)
+    return _resources_last(found)
+
+
+def _cloning(vm: Mapping[str, Any], template: int, home: str, target: str) -> list[str]:
+    """What to ask for a VM that is not seen, and may be one that is being cloned: it is there when that is done."""
+    found = [vm_world.clones_path(home, template), vm_world.config_path({"node": home, "vmid": template})]
+    for node in dict.fromkeys([home, target]):
+        if node:
+            own = {"node": node, "vmid": vm["vmid"]}
+            found += [vm_world.config_path(own), vm_world.status_path(own)]
+    return found
+
+
+def _resources_last(paths: list[str]) -> list[str]:
+    """Each path once, and last what tells which VMs there are: what is in it then has been asked for as it is."""
+    return sorted(dict.fromkeys(paths), key=lambda path: path == vm_world.RESOURCES)
 
 
 def proxmox_vm_again(plan: Mapping[str, Any]) -> list[str]:
     """What to ask when something was done: the VMs of a plan, on whichever node they are by now, and all there is."""
-    found = [vm_world.TASKS]
+    found = [vm_world.RESOURCES]
     for act in plan["vms"]:
-        for node in dict.fromkeys([act.get("home"), act.get("node")]):
-            if node:
-                vm = {"node": node, "vmid": act["vmid"]}
-                found += [vm_world.config_path(vm), vm_world.status_path(vm)]
-                if act.get("status") == "running":  # nothing is pending for one that is off
-                    found.append(vm_world.pending_path(vm))
         if "create" in act["actions"]:
-            found.append(vm_world.config_path({"node": act["home"], "vmid": act["template"]}))
-    return [*found, vm_world.RESOURCES]
+            found += _cloning(act, act["template"], act["home"], act["node"])
+        elif node := act.get("node"):
+            vm = {"node": node, "vmid": act["vmid"]}
+            found += [vm_world.config_path(vm), vm_world.status_path(vm)]
+            if act.get("status") == "running":  # nothing is pending for one that is off
+                found += [vm_world.pending_path(vm), vm_world.cloud_init_path(vm)]
+    return _resources_last(found)
 
 
 def proxmox_vm_plan(wanted: Mapping[str, Any], reads: Sequence[vm_world.Read]) -> dict[str, Any]:

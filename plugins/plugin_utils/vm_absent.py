@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_config
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge import (
     Place,
     is_locked,
@@ -47,6 +48,12 @@ def leave(wanted: Mapping[str, Any], world: World, drained: Collection[str] | No
         managed = there.get("hastate")
         if managed and managed != "ignored":
             place.wrong("vmid", f"the VM is managed by HA ({managed})", f"`ha-manager remove vm:{vm['vmid']}`")
+        if vm_config.yes((config or {}).get("protection", 0)):
+            place.wrong(
+                "vmid",
+                "the VM is protected, so Proxmox VE does not remove it (a clone has that of its template)",
+                f"`qm set {vm['vmid']} --protection 0`",
+            )
         own = f"/vms/{vm['vmid']}"
         running = there.get("status") != "stopped"
         needed = ("VM.Allocate", *(["VM.PowerMgmt"] if running else []))

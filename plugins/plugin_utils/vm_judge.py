@@ -110,6 +110,11 @@ def judge_template(place: Place, vm: Mapping[str, Any], world: World) -> tuple[i
             f"template {vmid}: the controller of {bus} is {config.get('scsihw', 'lsi')}, for which the kernels of "
             f"cloud images may have no driver. Do: qm set {vmid} --scsihw virtio-scsi-single"
         )
+    if int(config.get("sockets", 1)) > 1:
+        notes.append(
+            f"template {vmid}: it has {config['sockets']} sockets, so that a VM has that many times its cores. "
+            f"Do: qm set {vmid} --sockets 1"
+        )
     if not any(key.startswith("serial") for key in config):
         notes.append(
             f"template {vmid}: no serial console, which cloud images want. "
@@ -147,11 +152,12 @@ def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, 
     for name in names:
         there = world.storages.get((node, name))
         if there is None:
-            known = sorted(storage for on, storage in world.storages if on == node)
+            known = ", ".join(sorted(storage for on, storage in world.storages if on == node))
             place.wrong(
                 option,
                 f"there is no storage {name} on the node {node} that the token may see",
-                f"write one of {', '.join(known) or 'those that the token has Datastore.AllocateSpace on'}",
+                f"write one that is there ({known or 'the token sees none'}), or give the token Datastore.Audit and "
+                f"Datastore.AllocateSpace on /storage/{name}",
             )
         elif there.get("status") not in (None, "available"):
             place.wrong(option, f"the storage {name} is {there['status']}", "look at it at Proxmox VE")
@@ -171,6 +177,15 @@ def judge_storages(place: Place, vm: Mapping[str, Any], source: int, node: str, 
                 f"the template's disks are on {', '.join(local)}, which only {home} has",
                 f"write {home}, or use a template on shared storage",
             )
+        there = world.storages.get((node, vm["storage"]))
+        if there is not None and not (
+            vm_config.yes(there.get("shared", 0)) and (home, vm["storage"]) in world.storages
+        ):
+            place.wrong(
+                "storage",
+                f"not shared by {home}, where the template is, and {node}, and a clone to another node takes that",
+                "write one that both have, or leave it out",
+            )
     return [name for name in names if (node, name) in world.storages]
 
 
@@ -183,10 +198,13 @@ def _needs(vm: Mapping[str, Any], act: Mapping[str, Any], storages: list[str], w
         needed += [Need(f"/vms/{act['template']}", ("VM.Clone",)), *space]
         needed += [Need(own, (privilege,), pool) for privilege in ("VM.Allocate", "VM.Audit")]
     if "create" in act["actions"] or "net0" in act["options"]:
-        device = act["network"]
-        # Other names may be those of networks in zones that are not told here; the API refuses these by itself.
-        if world.version >= (8, 0) and re.fullmatch(r"vmbr[0-9]+", device.get("bridge", "")):
-            needed.append(Need(bridge_path(device["bridge"], device.get("tag")), ("SDN.Use",)))
+        # To clone takes the bridges that the template has, too.
+        source = (world.config(act["template"]) or {}) if "create" in act["actions"] else {}
+        devices = [vm_config.network(value) for key, value in source.items() if re.fullmatch(r"net[0-9]+", key)]
+        for device in [*devices, act["network"]]:
+            # Other names may be those of networks in zones that are not told here; the API refuses these by itself.
+            if world.version >= (8, 0) and re.fullmatch(r"vmbr[0-9]+", device.get("bridge", "")):
+                needed.append(Need(bridge_path(device["bridge"], device.get("tag")), ("SDN.Use",)))
     if "resize" in act["actions"]:
         needed += [Need(own, ("VM.Config.Disk",), pool), *space]
     if "start" in act["actions"]:
@@ -215,15 +233,19 @@ def judge_host(world: World, problems: list[str]) -> None:
 def is_taken(place: Place, there: Mapping[str, Any], config: Mapping[str, Any] | None, pool: str) -> bool:
     """Whether the VMID belongs to something that is not ours to touch."""
     vmid = place.vm["vmid"]
-    if vm_config.yes(there.get("template")):
+    config = config or {}
+    if vm_config.yes(there.get("template")) or vm_config.yes(config.get("template")):  # the first may be old
         place.wrong("vmid", f"{there.get('name')} is a template", "write a VMID that is free")
     elif there.get("type") != "qemu":
         place.wrong("vmid", f"{there.get('name')} is a container", "write a VMID that is free")
     elif not owned(there, config, pool):
+        lacks = f"is not in the pool {pool}" if pool else f"has no tag {OWNER}"
+        tags = ",".join([*vm_config.words(config.get("tags")), OWNER])  # --tags sets all of them
+        give = f"put it there: pveum pool modify {pool} --vms {vmid}" if pool else f"qm set {vmid} --tags {tags}"
         place.wrong(
             "vmid",
-            f"{there.get('name')} on {there['node']} has it, and is not ours (it has no tag {OWNER})",
-            f"write a VMID that is free; or, to hand that VM over, give it the tag: qm set {vmid} --tags {OWNER}",
+            f"{there.get('name')} on {there['node']} has it, and is not ours (it {lacks})",
+            f"write a VMID that is free; or, to hand that VM over, {give}",
         )
     else:
         return False

@@ -23,9 +23,10 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
     judge_resize,
     judge_storages,
     judge_template,
+    lacking,
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, UNFINISHED
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import held
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need, held
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
     Read,
     World,
@@ -72,6 +73,8 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
         "wanted": dict(vm),
     }
     pool = vm["pool"] if wanted["ownership"] == "pool" else ""
+    if pool:  # else a VM is nobody's as soon as it has its name
+        place.problems += lacking([Need(f"/pool/{pool}", ("Pool.Audit",))], world)
     there = world.vms.get(vm["vmid"])
     if there is None:
         return _plan_new(vm, wanted, world, place, act)
@@ -107,7 +110,7 @@ def plan_vm(vm: Mapping[str, Any], wanted: Mapping[str, Any], world: World, plac
     if vm["pool"] and vm["pool"] != there.get("pool") and _sees_pool(vm["pool"], world):
         act["notes"].append(f"{vm['name']}: it is not in the pool {vm['pool']}, which is for new ones")
     if running:
-        waits = {*world.pending(vm["vmid"]), *(set(changes) - AT_ONCE), *(["disk"] if resize else [])}
+        waits = {*({*world.pending(vm["vmid"]), *changes} - AT_ONCE), *(["disk"] if resize else [])}
         act["reboot"] = sorted(waits)
     if unfinished(there, config):
         act["notes"].append(f"{vm['name']}: an earlier run has cloned it, this one finishes it")

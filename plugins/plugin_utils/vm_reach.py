@@ -83,15 +83,20 @@ def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, An
                     f"image has qemu-guest-agent and the network a DHCP server (qm terminal {vm['vmid']}), raise "
                     f"{PREFIX}address_timeout, or give {PREFIX}address"
                 )
+        elif "ipconfig0" in vm.get("reboot", []) and "ipconfig0" not in vm["changes"]:
+            problem = (
+                f"{where}: it has the address {found} after its next start only, which writes the cloud-init drive. "
+                f"Do: when no job runs on it, qm reboot {vm['vmid']}, and run this again"
+            )
         host = {key: vm.get(key) for key in ("name", "vmid", "node", "uuid")}
         host |= {"address": found, "user": own["user"], "key_path": host_key_path(vm), "problem": problem}
-        if found in seen:
+        if found in seen and not problem:
             host["problem"] = (
                 f"{where}: it has the address {found}, as {seen[found]['name']} has. Do: empty /etc/machine-id in the "
                 f"template {own['template']} (truncate -s 0), since DHCP knows machines by it, and make these VMs anew"
             )
             seen[found]["problem"] = seen[found]["problem"] or host["problem"]  # either may be who answers there
-        elif found:
+        elif not problem:
             seen[found] = host
         hosts.append(host)
     lines = [

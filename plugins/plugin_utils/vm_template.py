@@ -135,9 +135,10 @@ def questions(wanted: Mapping[str, Any], read: vm_world.Read | None = None) -> l
     seen = vm_world.world([read])
     there = seen.vms.get(wanted["vmid"])
     node = there["node"] if there else _node(wanted, seen)
-    found = [vm_world.TASKS, vm_world.RESOURCES]
+    found = [vm_world.RESOURCES]
     if node:
-        found += [vm_world.config_path({"node": node, "vmid": wanted["vmid"]}), _content_path(wanted, node)]
+        config = vm_world.config_path({"node": node, "vmid": wanted["vmid"]})
+        found += [config, _content_path(wanted, node), _tasks_path(node)]
     return found
 
 
@@ -148,6 +149,11 @@ def _node(wanted: Mapping[str, Any], seen: vm_world.World) -> str:
 
 def _content_path(wanted: Mapping[str, Any], node: str) -> str:
     return f"/nodes/{node}/storage/{wanted['image_storage']}/content?content=import"
+
+
+def _tasks_path(node: str) -> str:
+    """The node's last fifty tasks, those that go on among them; of the cluster's a token is not shown its own."""
+    return f"/nodes/{node}/tasks?source=all"
 
 
 def plan(
@@ -186,7 +192,7 @@ def plan(
     else:
         _plan_new(wanted, seen, sums, made)
     made["busy"] = made["busy"] or any(
-        _is_ours(task, wanted, made) and not task.get("endtime") for task in _tasks(seen)
+        _is_ours(task, wanted, made) and not task.get("endtime") for task in _tasks(seen, made["node"])
     )
     vm_judge.judge_cluster(seen, bool(made["actions"]), problems)
     undone = [action for action in made["actions"] if action in due]
@@ -198,8 +204,8 @@ def plan(
     return made
 
 
-def _tasks(seen: vm_world.World) -> list[dict[str, Any]]:
-    found = seen.answers.get(vm_world.TASKS)
+def _tasks(seen: vm_world.World, node: str) -> list[dict[str, Any]]:
+    found = seen.answers.get(_tasks_path(node))
     return list(found.data or []) if found is not None and found.good else []
 
 
@@ -378,7 +384,9 @@ def _undone(
     """The line about what should have been done by now, or goes on for too long."""
     said = str(did.get("msg", ""))
     kind = _TASKS.get(action)
-    last = next((task for task in _tasks(seen) if task.get("type") == kind and _is_ours(task, wanted, made)), {})
+    last = next(
+        (task for task in _tasks(seen, made["node"]) if task.get("type") == kind and _is_ours(task, wanted, made)), {}
+    )
     ended = str(last.get("status") or "")
     # Where the request itself was refused, the last task is not of this run.
     refused = re.search(r"\b[45][0-9][0-9] ", said) and "timed out" not in said

@@ -20,10 +20,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_option
 RESOURCES = "/cluster/resources"
 STATUS = "/cluster/status"
 PERMISSIONS = "/access/permissions"
-#: The last tasks of all nodes. A clone that goes into a pool is hidden from who is allowed there only until it is done.
-TASKS = "/cluster/tasks"
 #: What is asked first; what these say tells what to ask next.
-CLUSTER = (TASKS, RESOURCES, STATUS, PERMISSIONS)
+CLUSTER = (RESOURCES, STATUS, PERMISSIONS)
 
 
 @dataclass
@@ -84,11 +82,11 @@ class World:
         return dict(found.data)
 
     def pending(self, vmid: int) -> list[str]:
-        """The options whose change waits for the VM's next start."""
+        """The options whose change waits for the VM's next start; those of cloud-init are told by themselves."""
         vm = self.vms.get(vmid)
-        found = self.answers.get(pending_path(vm)) if vm else None
-        told = found.data if found is not None and found.good and isinstance(found.data, list) else []
-        return sorted(each["key"] for each in told if "pending" in each or "delete" in each)
+        found = [self.answers.get(path(vm)) for path in (pending_path, cloud_init_path)] if vm else []
+        told = [each for answer in found if answer is not None and answer.good for each in answer.data or []]
+        return sorted({each["key"] for each in told if "pending" in each or "delete" in each})
 
     def find_template(self, template: str) -> list[int]:
         """The VMIDs of what is called so: a VMID, or every template with that name."""
@@ -109,6 +107,11 @@ def pending_path(vm: Mapping[str, Any]) -> str:
     return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/pending"
 
 
+def cloud_init_path(vm: Mapping[str, Any]) -> str:
+    """Where cloud-init's options are with what its drive does not have yet; it is written at the next start."""
+    return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/cloudinit"
+
+
 def status_path(vm: Mapping[str, Any]) -> str:
     """Where it is told whether a VM runs; the list of all resources tells what its node has last told the others."""
     return f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/current"
@@ -127,6 +130,12 @@ def host_key_path(vm: Mapping[str, Any]) -> str:
 def tasks_path(node: str, vmid: int, kind: str) -> str:
     """Where the last task of this kind is, as ``qmclone`` (of a template) or ``qmstart``."""
     return f"/nodes/{node}/tasks?vmid={vmid}&typefilter={kind}&limit=1&source=all"
+
+
+def clones_path(node: str, template: int) -> str:
+    """Where the clones of a template are told that are under way: one that goes into a pool is hidden until it is done
+    from who is allowed there only. The tasks of the whole cluster, a token is not shown."""
+    return f"/nodes/{node}/tasks?vmid={template}&typefilter=qmclone&source=active"
 
 
 def world(reads: Iterable[Read]) -> World:

@@ -77,9 +77,11 @@ def test_a_stranger_has_the_number(pve_api: Api, pve_double: Double) -> None:
 
 
 def test_somebody_removes_it(pve_api: Api, pve_double: Double) -> None:
+    before = pve_double.admin.state()["volumes"]
     vm = pve_api.clone(250)
     pve_double.admin.remove_vm(250)
     assert refusal(vm.config.get).content == "Configuration file 'nodes/pve/qemu-server/250.conf' does not exist"
+    assert pve_double.admin.state()["volumes"] == before
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from proxmoxer import ProxmoxAPI, ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_template
 from tests.contract.role import README, VERSIONS, Role, documented, without
-from tests.doubles.proxmox.server import Double
+from tests.doubles.proxmox.server import CLUSTER, Double
 
 Json = dict[str, Any]
 URL = "https://cloud.example/debian-13-genericcloud-amd64.qcow2"
@@ -33,22 +33,20 @@ REMOTE = {URL: {"content": CONTENT, "size": "3G", "image": {"agent": False}}}
 
 
 def cluster(major: int = 9) -> Json:
-    """A Proxmox VE that an administrator has prepared as the README says, and what is at the URL."""
-    access = documented(major, template=True)
-    return {"access": access, "settings": {"version": VERSIONS[major]}, "cluster": {"pools": {"runners": {}}}}
+    """A Proxmox VE without a template that an administrator has prepared as the README says, and what is at the URL."""
+    there = {name: things for name, things in CLUSTER.items() if name != "vms"}
+    return {
+        "access": documented(major, template=True),
+        "settings": {"version": VERSIONS[major]},
+        "bare": True,
+        "cluster": {**there, "pools": {"runners": {}}, "urls": REMOTE},
+    }
 
 
 @pytest.fixture
 def pve_options() -> Json:
     """Proxmox VE 9."""
     return cluster()
-
-
-@pytest.fixture(autouse=True)
-def newcomer(pve_double: Double) -> None:
-    """There is no template."""
-    pve_double.admin.remove_vm(9999)
-    pve_double.admin.define(urls=REMOTE)
 
 
 class Template(Role):

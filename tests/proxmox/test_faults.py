@@ -83,7 +83,7 @@ def test_a_clone_of_a_run_that_was_ended(rig: Rig) -> None:
     last = rig.seen
 
     def asked() -> bool:
-        return any(entry["path"] == "/cluster/tasks" for entry in rig.double.admin.journal(last)["entries"])
+        return any(entry["path"].endswith("/nodes/pve/tasks") for entry in rig.double.admin.journal(last)["entries"])
 
     with ThreadPoolExecutor() as pool:
         run = pool.submit(rig.run, **SMALL)

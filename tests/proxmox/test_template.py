@@ -70,8 +70,8 @@ def published(rig: Rig) -> Iterator[str]:
 @pytest.fixture
 def newcomer(rig: Rig, pve: int) -> Rig:
     """There is no template, and the token may make one."""
-    rig.double.admin.access(**documented(pve, template=True))
     rig.double.admin.remove_vm(9999)
+    rig.double.admin.access(**documented(pve, template=True))
     rig.double.admin.define(urls={URL: {"content": CONTENT, "image": {"agent": False}}})
     return rig
 

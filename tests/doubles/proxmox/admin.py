@@ -161,7 +161,7 @@ async def delete_guest(request: web.Request) -> web.Response:
     if cluster.running(guest):
         await asyncio.to_thread(cluster.machines.stop, guest.vmid)
     await asyncio.to_thread(cluster.machines.destroy, guest.vmid)
-    del cluster.guests[guest.vmid]
+    cluster.remove(guest.vmid)
     cluster.changed()
     return web.Response(status=204)
 

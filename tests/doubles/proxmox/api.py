@@ -186,7 +186,8 @@ def cluster_resources(call: Call) -> Any:
         found += [_node_view(call, node) for node in cluster.nodes.values()]
     if wanted in ("", "storage"):
         for storage in cluster.storages.values():
-            if call.may(f"/storage/{storage.name}", "Datastore.Audit", "Datastore.AllocateSpace"):
+            # Unlike in the lists of storages, the right to take space of one does not show it here.
+            if call.may(f"/storage/{storage.name}", "Datastore.Audit"):
                 found += [_storage_resource(call, storage, node) for node in storage.nodes or cluster.nodes]
     if wanted == "":
         for pool in cluster.pools:
@@ -531,10 +532,11 @@ def tasks(call: Call) -> Any:
 
 @serve("GET", "/cluster/tasks")
 def cluster_tasks(call: Call) -> Any:
-    """The last tasks of all nodes: those of the caller, or all with Sys.Audit; newest first."""
+    """The last tasks of all nodes, newest first: those of a user, or all with Sys.Audit. A token is not even shown its
+    own, since they are compared by their user's name."""
     found = []
     for task in reversed(call.cluster.tasks.values()):
-        if _owns(call, task) or call.may("/", "Sys.Audit"):
+        if call.who == task.user.partition("!")[0] or call.may("/", "Sys.Audit"):
             entry = _task_view(task)
             found.append({**entry, "endtime": task.endtime, "status": task.exitstatus} if not task.running else entry)
     return found[:25]
@@ -766,13 +768,23 @@ def reset(call: Call) -> Any:
 
 @serve("GET", "/nodes/{node}/qemu/{vmid}/cloudinit")
 def cloudinit_pending(call: Call) -> Any:
-    """cloud-init's settings."""
+    """cloud-init's settings as they are on the drive, and as they will be: GET pending tells nothing of these."""
     guest = call.guest
-    return [
-        {"key": name, "value": "**********" if name == "cipassword" else str(guest.config[name])}
-        for name in sorted(guest.config)
-        if cloudinit.is_option(name)
-    ]
+    now = {name: str(value) for name, value in guest.config.items() if cloudinit.is_option(name)}
+    written = now if guest.written is None else guest.written
+    found = []
+    for name in sorted({*now, *written}):
+        entry: dict[str, Any] = {"key": name}
+        if name not in now:
+            entry["delete"] = 1
+        else:
+            if name in written:
+                entry["value"] = written[name]
+            if written.get(name) != now[name]:
+                entry["pending"] = now[name]
+        hidden = {"value", "pending"} if name == "cipassword" else set()
+        found.append({key: "**********" if key in hidden else value for key, value in entry.items()})
+    return found
 
 
 @serve("PUT", "/nodes/{node}/qemu/{vmid}/cloudinit")

@@ -191,7 +191,7 @@ class Actions:
                 cluster.access.pools[values["pool"]].add(f"/vms/{vmid}")
 
         def undo() -> None:
-            self._forget(guest)
+            self.cluster.forget(guest.vmid)
 
         seconds = cluster.settings.clone_seconds if full else min(cluster.settings.clone_seconds, 0.2)
         return cluster.fork("qmclone", source.vmid, source.node, who, work, seconds, undo)
@@ -244,7 +244,7 @@ class Actions:
             if pool:
                 cluster.access.pools[pool].add(f"/vms/{vmid}")
 
-        return cluster.fork("qmcreate", vmid, node, who, work, undo=lambda: self._forget(guest))
+        return cluster.fork("qmcreate", vmid, node, who, work, undo=lambda: self.cluster.forget(guest.vmid))
 
     def _check_new_drive(self, who: str, key: str, drive: Drive, node: str) -> None:
         """A drive of a guest that is made takes rights on its storage alone, and on that of what it is made of."""
@@ -523,6 +523,7 @@ class Actions:
         """Write the cloud-init drive, where there is one."""
         has_one = any(drive.is_cloudinit for drive in guest.drives.values())
         guest.drive = cloudinit.files(guest.vmid, guest.config) if has_one else None
+        guest.written = {name: str(value) for name, value in guest.config.items() if cloudinit.is_option(name)}
 
     def _boot(self, guest: Guest) -> Boot:
         cards = tuple(
@@ -646,19 +647,9 @@ class Actions:
                     if volume.base in own and volume.vmid != guest.vmid:
                         raise die(f"base volume '{volume.base}' is still in use by linked cloned")
                 await asyncio.to_thread(cluster.machines.destroy, guest.vmid)
-                cluster.ha.pop(guest.vmid, None)
-                self._forget(guest)
-                cluster.access.acl = [one for one in cluster.access.acl if one.path != f"/vms/{guest.vmid}"]
+                cluster.remove(guest.vmid)
 
         return cluster.fork("qmdestroy", guest.vmid, guest.node, who, work)
-
-    def _forget(self, guest: Guest) -> None:
-        cluster = self.cluster
-        cluster.guests.pop(guest.vmid, None)
-        for volid in [volid for volid, volume in cluster.volumes.items() if volume.vmid == guest.vmid]:
-            del cluster.volumes[volid]
-        for members in cluster.access.pools.values():
-            members.discard(f"/vms/{guest.vmid}")
 
 
 def _stored_boot(value: str, there: set[str]) -> str:

@@ -107,6 +107,7 @@ class Guest:
     pending: dict[str, Any] = dataclasses.field(default_factory=dict)
     pending_delete: set[str] = dataclasses.field(default_factory=set)
     drive: dict[str, str] | None = None  # the files on the cloud-init drive, as last written
+    written: dict[str, str] | None = None  # and the settings that they were written from
     started: float | None = None  # since the epoch; None = off
     disk: str = ""  # changes with every new boot disk
     origin: int | None = None  # what it was cloned from
@@ -325,6 +326,20 @@ class Cluster:
     def pool_of(self, vmid: int) -> str:
         """The pool it is in; empty for none."""
         return next((pool for pool, members in self.access.pools.items() if f"/vms/{vmid}" in members), "")
+
+    def remove(self, vmid: int) -> None:
+        """A VM is gone, with its volumes, its membership in a pool, its access rules, and what HA was told of it."""
+        self.forget(vmid)
+        self.ha.pop(vmid, None)
+        self.access.acl = [one for one in self.access.acl if one.path != f"/vms/{vmid}"]
+
+    def forget(self, vmid: int) -> None:
+        """One that was begun to be made is gone; what was told of its number before that stays."""
+        self.guests.pop(vmid, None)
+        for volid in [volid for volid, volume in self.volumes.items() if volume.vmid == vmid]:
+            del self.volumes[volid]
+        for members in self.access.pools.values():
+            members.discard(f"/vms/{vmid}")
 
     def free_disk_name(self, vmid: int, storage: Storage) -> str:
         """The next `vm-250-disk-N` that is not taken."""

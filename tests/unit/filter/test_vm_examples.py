@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles" / "proxmox_runner_vm"
 EXAMPLE = yaml.safe_load((ROOT / "proxmox.example.yml").read_text("utf-8"))
 #: What stands for a template's value.
-STANDS = {"ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@home"], "api_token_secret": "0a1b2c3d"}
+STANDS = {
+    "ca_file": "/home/me/github-runners/pve-root-ca.pem",
+    "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@home"],
+    "api_token_secret": "0a1b2c3d",
+}
 
 
 def blocks(page: Path) -> list[str]:

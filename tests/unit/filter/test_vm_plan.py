@@ -118,8 +118,12 @@ def test_what_waits_for_a_reboot_is_said_until_there_was_one() -> None:
         {"key": "balloon", "value": 512, "delete": 1},
         {"key": "memory", "value": "8192"},
     ]
+    cluster.undriven[250] = [
+        {"key": "ciuser", "value": "a", "pending": "b"},
+        {"key": "net0", "value": "a", "pending": "b"},  # the VM has that at once
+    ]
     (act,) = cluster.plan(told)["vms"]
-    assert (act["actions"], act["reboot"]) == ([], ["balloon", "cores"])
+    assert (act["actions"], act["reboot"]) == ([], ["balloon", "ciuser", "cores"])
 
 
 def test_what_a_running_vm_has_at_once_wants_none() -> None:
@@ -185,7 +189,7 @@ def _template(**changes: Any) -> Callable[[Cluster], None]:
 
 def _vm(config: Json, **resource: Any) -> Callable[[Cluster], None]:
     def change(cluster: Cluster) -> None:
-        cluster.add(250, {**cluster.configs[9999], "name": "theirs", "tags": "", **config}, **resource)
+        cluster.add(250, {**cluster.configs[9999], "template": 0, "name": "theirs", "tags": "", **config}, **resource)
 
     return change
 
@@ -266,6 +270,10 @@ def test_problems(options: Json, change: Callable[[Cluster], object] | None, pro
     [
         ({}, ""),
         ({"serial0": None}, "template 9999: no serial console, which cloud images want. Do: qm set 9999 --serial0"),
+        (
+            {"sockets": 2},
+            "template 9999: it has 2 sockets, so that a VM has that many times its cores. Do: qm set 9999",
+        ),
         ({"agent": None}, "template 9999: the guest agent is off; it has to be installed in the image, too"),
         ({"agent": "0,type=virtio"}, "template 9999: the guest agent is off"),
         ({"scsihw": None}, "template 9999: the controller of scsi0 is lsi, for which"),
@@ -310,6 +318,21 @@ def test_a_local_cloud_init_drive_keeps_a_clone_on_its_node() -> None:
     assert "node = pve2: the template's disks are on local, which only pve1 has" in problem
 
 
+def test_a_clone_to_another_node_takes_a_storage_that_both_have() -> None:
+    cluster = Cluster()
+    _two_nodes(cluster)
+    cluster.storages["pve1", "local-lvm"]["shared"] = 1
+    told = variables(node="pve2", storage="fast")
+    for shared, here, problems in ((0, True, 1), (1, False, 1), (1, True, 0)):
+        fast = {"status": "available", "content": "images", "shared": shared}
+        cluster.storages |= {("pve2", "fast"): fast, ("pve1" if here else "pve3", "fast"): fast}
+        cluster.permissions["/storage/fast"] = {"Datastore.AllocateSpace": 1}
+        found = cluster.plan(told)["problems"]
+        assert len(found) == problems, found
+        assert all("storage = fast: not shared by pve1" in line for line in found)
+        cluster.storages.pop(("pve1", "fast"), None)
+
+
 def test_all_problems_at_once() -> None:
     cluster = Cluster()
     _template(ide2=None)(cluster)
@@ -351,8 +374,8 @@ def test_a_clone_to_another_node_on_shared_storage() -> None:
     (act,) = cluster.plan(variables(node="pve2"))["vms"]
     assert (act["home"], act["node"], act["target"]) == ("pve1", "pve2", "pve2")
     paths = filters.proxmox_vm_again({"vms": [act]})
-    assert paths[:2] == ["/cluster/tasks", "/nodes/pve1/qemu/250/config"]
-    assert "/nodes/pve2/qemu/250/config" in paths
+    assert paths[0] == CLONES
+    assert {"/nodes/pve1/qemu/250/config", "/nodes/pve2/qemu/250/config"} < set(paths)
 
 
 def test_ownership() -> None:
@@ -364,17 +387,37 @@ def test_ownership() -> None:
         assert bool(cluster.plan(told)["problems"]) is (mode == "tag")
 
 
+def test_a_vm_that_is_handed_over_keeps_its_tags() -> None:
+    cluster, told = deployed()
+    cluster.configs[250]["tags"] = "a;B"
+    assert f"is not ours (it has no tag {OWNER})" in cluster.plan(told)["problems"][0]
+    assert cluster.plan(told)["problems"][0].endswith(f"qm set 250 --tags a,B,{OWNER}")
+
+
+def test_a_vm_that_was_just_made_a_template_is_one() -> None:
+    """The list of all resources tells so some seconds later."""
+    cluster, told = deployed()
+    cluster.configs[250]["template"] = 1
+    assert "gh-runner-01 is a template" in cluster.plan(told)["problems"][0]
+    assert "gh-runner-01 is a template" in cluster.plan(told, "proxmox_vm_leave")["problems"][0]
+
+
 def test_ownership_by_pool() -> None:
     cluster = Cluster()
     cluster.permissions["/pool/runners"] = cluster.permissions.pop("/vms/250")
     told = variables(ownership="pool", pool="runners")
+    (problem,) = cluster.plan(told)["problems"]  # else the VM is nobody's as soon as it has its name
+    assert "the token lacks Pool.Audit on /pool/runners. Do:" in problem
+    cluster.permissions["/pool/runners"]["Pool.Audit"] = 1
+    cluster.pools.append("runners")
     plan = cluster.plan(told)
     assert plan["problems"] == []
     assert "tags" not in plan["vms"][0]["changes"]  # a tag policy may refuse to take away those of the template, too
     cluster.run(told)
     assert actions(cluster.plan(told)) == [[]]
     cluster.vms[250]["pool"] = "others"
-    assert "is not ours" in cluster.plan(told)["problems"][0]
+    assert "is not ours (it is not in the pool runners)" in cluster.plan(told)["problems"][0]
+    assert "put it there: pveum pool modify runners --vms 250" in cluster.plan(told)["problems"][0]
 
 
 def test_a_pool_is_for_new_vms_and_hidden_from_who_may_not_look() -> None:
@@ -397,9 +440,13 @@ def test_any_privilege_less_is_told(path: str, privilege: str) -> None:
     cluster, told = Cluster(), variables(cores=8, disk_size="20G", vlan=7, user="admin")
     assert cluster.plan(told)["problems"] == []
     del cluster.permissions[path][privilege]
-    (problem,) = cluster.plan(told)["problems"]
-    where = "/sdn/zones/localnetwork/vmbr0/7" if privilege == "SDN.Use" else path
-    assert f"the token lacks {privilege} on {where}" in problem
+    problems = cluster.plan(told)["problems"]
+    # That of the template, which a clone has at first, and that of the VM.
+    bridges = ["/sdn/zones/localnetwork/vmbr0", "/sdn/zones/localnetwork/vmbr0/7"]
+    places = bridges if privilege == "SDN.Use" else [path]
+    assert [line.split(". Do:")[0] for line in problems] == [
+        f"proxmox_runner_vm_api_token_id: the token lacks {privilege} on {where}" for where in places
+    ]
 
 
 def test_either_of_two_is_enough() -> None:
@@ -454,6 +501,7 @@ def test_absent() -> None:
     for change, problem in (
         ({"tags": "", "name": "theirs"}, "is not ours"),
         ({"lock": "backup"}, "locked (backup)"),
+        ({"protection": 1}, "the VM is protected"),  # told before it is stopped
     ):
         other = copy.deepcopy(cluster)
         other.configs[250] |= change
@@ -595,6 +643,17 @@ def test_the_first_host_that_answers_is_asked() -> None:
             "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get",
             "set proxmox_runner_vm_ca_file",
         ),
+        (
+            None,
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, certificate is not valid "
+            "for 'pve1'. (_ssl.c:1006)",
+            "write the node as its certificate names it",
+        ),
+        (
+            None,
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: CA cert does not include key usage extension",
+            "give the nodes a certificate by today's rules",
+        ),
         (596, "tls_process_server_certificate", "tls_process_server_certificate"),
     ],
 )
@@ -622,14 +681,16 @@ def test_what_nobody_tells_any_more_is_not_taken_for_absent() -> None:
 
 
 CLONE = {"type": "qmclone", "starttime": 1}
+#: A token is not shown its own tasks in those of the cluster.
+CLONES = "/nodes/pve1/tasks?vmid=9999&typefilter=qmclone&source=active"
 
 
 @pytest.mark.parametrize(
     ("path", "data", "cloning"),
     [
-        ("/cluster/tasks", [CLONE], True),
-        ("/cluster/tasks", [{**CLONE, "endtime": 2}, {"type": "qmstart"}], False),
-        ("/cluster/tasks", None, False),
+        (CLONES, [CLONE], True),
+        (CLONES, [{**CLONE, "endtime": 2}, {"type": "qmstart"}], False),
+        (CLONES, None, False),
         ("/nodes/pve1/qemu/250/config", {"lock": "clone"}, True),
         ("/nodes/pve1/qemu/250/config", {"lock": "backup"}, False),
     ],

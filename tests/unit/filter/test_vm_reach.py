@@ -57,6 +57,18 @@ def test_a_configured_address_needs_no_agent() -> None:
     assert (found["paths"], found["waiting"]) == ([], [])
 
 
+def test_an_address_that_waits_for_a_reboot_is_not_waited_for() -> None:
+    waits = vm(address="10.0.0.5/24", reboot=["ipconfig0"], changes={})
+    found = vm_reach.addresses({"vms": [waits]})
+    assert found["lines"] == []
+    (problem,) = found["problems"]
+    assert [host["problem"] for host in found["hosts"]] == [problem]
+    assert "it has the address 10.0.0.5 after its next start only" in problem
+    assert "qm reboot 250, and run this again" in problem
+    waits["changes"] = {"ipconfig0": {}}  # check mode has said so, and done nothing
+    assert vm_reach.addresses({"vms": [waits]})["problems"] == []
+
+
 def test_an_agent_without_an_address_is_told() -> None:
     one, two = vm(250), vm(251)
     assert vm_reach.addresses({"vms": [one, two]})["paths"] == [path(one), path(two)]

@@ -43,7 +43,7 @@ class Lab(Cluster):
         """The answer to a path."""
         if "/content?" in path:
             return {"path": path, "status": 200, "reason": "", "data": self.content}
-        if path == "/cluster/tasks":
+        if path == "/nodes/pve1/tasks?source=all":
             return {"path": path, "status": 200, "reason": "", "data": self.tasks}
         return super().get(path)
 

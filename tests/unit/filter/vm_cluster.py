@@ -70,6 +70,7 @@ class Cluster:
         self.vms: dict[int, Json] = {}
         self.configs: dict[int, Json] = {}
         self.pending: dict[int, list[Json]] = {}
+        self.undriven: dict[int, list[Json]] = {}  # what is not on the cloud-init drive
         self.nodes: dict[str, Json] = {"pve1": {"status": "online", "maxcpu": 16, "maxmem": 64 * 2**30}}
         self.storages: dict[tuple[str, str], Json] = {
             ("pve1", "local-lvm"): {"status": "available", "content": "images,rootdir", "shared": 0}
@@ -90,7 +91,7 @@ class Cluster:
         """The answer to a path."""
         data: Any = None
         parts = path.strip("/").split("/")
-        if path == "/cluster/tasks":
+        if parts[2:] and parts[2].startswith("tasks?"):
             data = []
         elif path == "/cluster/resources":
             data = [
@@ -122,6 +123,7 @@ class Cluster:
             forms = {
                 "config": self.configs[vmid],
                 "pending": self.pending.get(vmid, []),
+                "cloudinit": self.undriven.get(vmid, []),
                 "status": dict(self.vms[vmid]),
             }
             data = forms[parts[4]]
