@@ -11,7 +11,9 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +63,9 @@ class Newcomer:
         lab.github.credentials({"readme": {"token": self.token, "scopes": dict.fromkeys(SCOPES, "write")}})
         self.image = lab.push_runner("1")
         self.state = home / ".state"
+        # What Galaxy would install beside ours; it cannot be reached from everywhere, and this comes with `ansible`.
+        needed = Path("ansible_collections", "community", "proxmox")
+        shutil.copytree(Path(sysconfig.get_path("purelib"), needed), home / ".ansible" / "collections" / needed)
         tools = os.pathsep.join(
             part for part in os.environ["PATH"].split(os.pathsep) if not part.startswith(str(CHECKOUT))
         )
