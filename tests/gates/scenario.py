@@ -22,8 +22,7 @@ from tests.gates import tree
 from tests.lab.common import Problem, prefix
 from tests.lab.images import RELEASES
 from tests.lab.lab import Lab
-from tests.lab.project import with_variables
-from tests.lab.pve import SECRET, ProxmoxVE, vm_variables
+from tests.lab.pve import ProxmoxVE, vm_variables
 
 GROUP = "github_runners"
 ROLE = "github_docker_runners"
@@ -81,14 +80,15 @@ def _hosts(lab: Lab, folder: Path) -> dict[str, Any]:
 
 
 def _machine(lab: Lab, folder: Path) -> dict[str, Any]:
-    """A Proxmox VE, and what a user writes into `proxmox.yml` and `inventory.proxmox.yml`."""
+    """A Proxmox VE, and what a user writes into `proxmox.yml`; for who looks afterwards, where the VM will be."""
     where = ProxmoxVE(lab.prefix).up()
     machine = lab.machine(VMID, str(lab.subnet()[VMID]), "debian")
     wanted = vm_variables(lab, machine, where)
     (folder / "group_vars" / "all.yml").write_text(json.dumps(wanted, indent=2))
-    shipped = (tree.ROOT / "inventory.proxmox.yml").read_text("utf-8")
-    mine = {"url": f"https://{where.host}:{where.port}", "token_secret": SECRET, "validate_certs": False}
-    (folder / "inventory.proxmox.yml").write_text(with_variables(shipped, mine))
+    (folder / "hosts.yml").write_text(json.dumps({GROUP: {"hosts": {}}}))
+    login = {"ansible_host": machine.address, "ansible_user": machine.user, **machine.connection()}
+    made = {wanted["proxmox_runner_vm_name"]: login}
+    folder.with_suffix(".made.yml").write_text(json.dumps({GROUP: {"hosts": made}}, indent=2))
     return machine.connection()
 
 

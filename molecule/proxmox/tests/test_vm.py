@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The VM after `site`, as the inventory that is shipped finds it: what a person would look at."""
+"""The VM after `site`: what a person would look at."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def test_it_is_the_one_that_was_asked_for(host: Host, vm: dict[str, Any]) -> Non
 
 
 def test_cloud_init_has_come_to_its_end(host: Host) -> None:
-    assert host.check_output("cloud-init status") == "status: done"
+    # Its exit code is 2 where it was not content with something, as a container's hardware gives it cause to be.
+    assert host.run("cloud-init status").stdout == "status: done\n"
 
 
 def test_every_slot_is_idle_and_online(host: Host) -> None:
