@@ -5,7 +5,7 @@
 """Virtual machines, for the Proxmox VE double: Debian with a kernel of its own, cloud-init and the QEMU guest agent.
 
 Each runs in a container of the lab, whose cable it has: the lab's network sees its address, and not the container's.
-QEMU emulates the processor, so everything in it is several times slower; the boot takes about a minute.
+QEMU emulates the processor, so that everything in it is several times slower.
 """
 
 from __future__ import annotations
