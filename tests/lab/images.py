@@ -4,9 +4,9 @@
 
 """The lab's images. Each is tagged with a hash of all that went into it, so that nothing is built twice.
 
-`debian` → `base-<release>` → `host-<release>` (→ `vm-<release>`), `registry`, `docker-packages`, `github`,
-`runner-<layout>`. Built with the engine's own builder through its API, which every engine has; nothing needs the docker
-command or its plugins.
+`debian` → `base-<release>` → `host-<release>` (→ `vm-<release>`), `qemu-<release>`, `registry`, `docker-packages`,
+`github`, `runner-<layout>`. Built with the engine's own builder through its API, which every engine has; nothing needs
+the docker command or its plugins.
 """
 
 from __future__ import annotations
@@ -179,6 +179,10 @@ class Images:
         """What is on a VM template's disk: a host with cloud-init."""
         return self.build(Recipe(f"vm-{release}", folder(RECIPES / "vm"), {"BASE": self.host(release)}))
 
+    def qemu(self, release: str) -> str:
+        """QEMU, and a template's disk with a Debian that boots in it."""
+        return self.build(Recipe(f"qemu-{release}", folder(RECIPES / "qemu"), {"BASE": self.base(release)}))
+
     def registry(self) -> str:
         """A container registry."""
         return self.build(Recipe("registry", folder(RECIPES / "registry"), {"BASE": self.base(NEWEST)}))
@@ -222,7 +226,7 @@ class Images:
         """All there are; their tags."""
         hosts = [self.host(release) for release in RELEASES]
         servers = [self.github(), self.registry(), self.docker_packages(), self.dind(), self.busybox()]
-        return [*hosts, self.vm(NEWEST), *servers, *(self.runner(layout) for layout in LAYOUTS)]
+        return [*hosts, self.vm(NEWEST), self.qemu(NEWEST), *servers, *(self.runner(layout) for layout in LAYOUTS)]
 
     def build(self, recipe: Recipe, labels: Mapping[str, str] | None = None) -> str:
         """Make an image if it is not there, and return its tag.

@@ -231,6 +231,11 @@ class Lab:
         made["volumes"][volume] = {"bind": "/var/lib/docker", "mode": "rw"}
         return self._create(name, self.images.vm(NEWEST), name, [], files, **made)
 
+    def qemu(self, name: str) -> Container:
+        """A virtual machine with a new disk, not started; see tests/lab/qemu.py."""
+        tap = ["/dev/net/tun:/dev/net/tun:rwm"]
+        return self._create(name, self.images.qemu(NEWEST), name, [], [], devices=tap, cap_add=["NET_ADMIN"])
+
     def reachable(self) -> bool:
         """Whether machines are reached at their addresses from here: the engine's bridge is one of this machine's."""
         if not shutil.which("ssh"):

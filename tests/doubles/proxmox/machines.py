@@ -4,8 +4,8 @@
 
 """What runs when a VM is started: the interface, and machines that exist in memory only.
 
-The lab has machines that boot (`tests/lab/proxmox.py`). Whatever a machine knows of its configuration it has read from
-the files on its cloud-init drive, as a real guest does.
+The lab has machines that boot (`tests/lab/proxmox.py`, `tests/lab/qemu.py`). Whatever a machine knows of its
+configuration it has read from the files on its cloud-init drive, as a real guest does.
 """
 
 from __future__ import annotations
