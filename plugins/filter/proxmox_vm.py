@@ -3,19 +3,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role proxmox_runner_vm is to ask, to do and to say.
 
-Pure: variables and answers in, a plan and lines for a person out. No line or plan shows the token's secret. The parts
-are in ``plugins/plugin_utils/vm_*.py``.
+Pure, but for `proxmox_vm_missing`: variables and answers in, a plan and lines for a person out. No line or plan shows
+the token's secret. The parts are in ``plugins/plugin_utils/vm_*.py``.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_absent, vm_reach, vm_seed, vm_world
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, wanted
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_plan import left_over, plan
+
+
+def proxmox_vm_missing(collections: Iterable[str]) -> list[str]:
+    """Lines about those of these collections that are not installed where Ansible runs."""
+    return [
+        f"the collection {name} is not installed where Ansible runs. "
+        f"Do: ansible-galaxy collection install {name}, or let ANSIBLE_COLLECTIONS_PATH name the folder that has it"
+        for name in collections
+        if not _is_installed(name)
+    ]
+
+
+def _is_installed(collection: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"ansible_collections.{collection}") is not None
+    except ModuleNotFoundError:  # nothing of that namespace is
+        return False
 
 
 def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +65,11 @@ def proxmox_vm_host(read: vm_world.Read, wanted: Mapping[str, Any]) -> dict[str,
             )
         elif "certificate verify failed" in line.lower():
             line += f". Do: set {PREFIX}ca_file to a copy of the cluster's /etc/pve/pve-root-ca.pem"
+        elif "timed out" in line:
+            line += (
+                f". Do: see that it is on and reached from here, raise {PREFIX}api_timeout, or name another node of "
+                "the cluster too"
+            )
         else:
             line += ". Do: see that it is on and reached from here, or name another node of the cluster too"
         lines.append(line)
@@ -130,6 +153,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names and functions."""
         return {
+            "proxmox_vm_missing": proxmox_vm_missing,
             "proxmox_vm_wanted": wanted,
             "proxmox_vm_host": proxmox_vm_host,
             "proxmox_vm_cloning": proxmox_vm_cloning,

@@ -19,7 +19,7 @@ extends_documentation_fragment:
   - ephemeral.github_runners._attributes
   - ephemeral.github_runners._attributes.info
 requirements:
-  - proxmoxer >= 2.0
+  - proxmoxer >= 2.3
   - requests
 options:
   api_hosts:

@@ -27,6 +27,9 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world 
     owned,
 )
 
+#: The oldest version of Proxmox VE that the role is tested with.
+OLDEST = (8, 0)
+
 
 class Place:
     """Where lines about one VM begin."""
@@ -215,7 +218,13 @@ def _needs(vm: Mapping[str, Any], act: Mapping[str, Any], storages: list[str], w
 
 
 def judge_host(world: World, problems: list[str]) -> None:
-    """Whether the API tells enough to plan by."""
+    """Whether the API is one that we know, and tells enough to plan by."""
+    if (0, 0) < world.version < OLDEST:
+        now = ".".join(map(str, world.version))
+        problems.append(
+            f"{PREFIX}api_hosts: Proxmox VE {now} is not supported, {OLDEST[0]} and 9 are. "
+            "Do: update it (https://pve.proxmox.com/wiki/Upgrade_from_7_to_8), or name another cluster's hosts"
+        )
     for path in (RESOURCES, PERMISSIONS):
         answer = world.answers.get(path)
         if answer is not None and not answer.good:

@@ -53,20 +53,22 @@ def running(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {"vms": found, "off": off}
 
 
-def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, Any]:
+def addresses(plan: Mapping[str, Any], read: Read | None = None, check: bool = False) -> dict[str, Any]:
     """All VMs with their addresses: the configured one, or what the agent told.
 
     Args:
         plan: With VMs that run.
         read: Of ``paths``, if they were asked.
+        check: They were asked once, in check mode: one that tells nothing may do so later, so that is no problem but
+            a note, and that VM is no host.
 
     Returns:
         ``paths`` (of the agents that are to be asked), ``waiting`` (the VMs of these that have no address yet),
         ``hosts`` (each with ``name``, ``address``, ``user``, ``vmid``, ``node``, ``uuid``, ``key_path``, where the
         agent tells its host key, and ``problem``, why it cannot be used, or empty), ``lines`` (of an inventory, for
-        those that can) and ``problems``.
+        those that can), ``problems`` and ``notes``.
     """
-    paths, waiting, hosts = [], [], []
+    paths, waiting, hosts, notes = [], [], [], []
     seen: dict[str, dict[str, Any]] = {}
     for vm in plan["vms"]:
         own = vm["wanted"]
@@ -83,6 +85,11 @@ def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, An
                     f"image has qemu-guest-agent and the network a DHCP server (qm terminal {vm['vmid']}), raise "
                     f"{PREFIX}address_timeout, or give {PREFIX}address"
                 )
+                if check:
+                    notes.append(
+                        f"{problem} (--check has asked once; a run asks until {PREFIX}address_timeout is over)"
+                    )
+                    continue
         elif "ipconfig0" in vm.get("reboot", []) and "ipconfig0" not in vm["changes"]:
             problem = (
                 f"{where}: it has the address {found} after its next start only, which writes the cloud-init drive. "
@@ -105,7 +112,14 @@ def addresses(plan: Mapping[str, Any], read: Read | None = None) -> dict[str, An
         if not host["problem"]
     ]
     problems = list(dict.fromkeys(host["problem"] for host in hosts if host["problem"]))
-    return {"paths": paths, "waiting": waiting, "hosts": hosts, "problems": problems, "lines": lines}
+    return {
+        "paths": paths,
+        "waiting": waiting,
+        "hosts": hosts,
+        "problems": problems,
+        "lines": lines,
+        "notes": notes,
+    }
 
 
 def marker(vmid: int) -> str:

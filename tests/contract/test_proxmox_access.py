@@ -116,6 +116,11 @@ def test_some_options_are_for_root_alone(pve_api: Api) -> None:
     )
 
 
+PRIVILEGES_OF_A_CLONE = (
+    "Datastore.AllocateSpace Datastore.Audit SDN.Use VM.Allocate VM.Audit VM.Clone VM.Config.Disk".split()
+)
+
+
 def test_without_privileges_lists_are_empty(pve_api: Api, pve_double: Double) -> None:
     pve_double.admin.access(**access([]))
     root = pve_api.root
@@ -124,9 +129,37 @@ def test_without_privileges_lists_are_empty(pve_api: Api, pve_double: Double) ->
     assert root.storage.get() == []
     assert root.pools.get() == []
     assert root.nodes("pve").tasks.get(source="all") == []
-    node = {"id": "node/pve", "node": "pve", "status": "online", "type": "node"}
+    node = {"id": "node/pve", "node": "pve", "status": "online", "type": "node", "level": ""}
     assert root.nodes.get() == [node]  # there it is, but how it is, is not told
     assert root.access.permissions.get() == {}
+
+
+def test_what_lists_show_and_to_whom(pve_api: Api, pve_double: Double) -> None:
+    """As pve-manager's Tasks.pm, Pool.pm, API2Tools.pm and pve-storage's Status.pm, Storage.pm decide it."""
+    clones = PRIVILEGES_OF_A_CLONE
+    pve_double.admin.access(**access([*clones]))
+    root, node = pve_api.root, pve_api.root.nodes("pve")
+    pve_api.clone(250)
+    ended = node.tasks.get(typefilter="qmclone")
+    assert [(one["user"], one["status"]) for one in ended] == [(USER, "OK")]
+    assert node.tasks.get(typefilter="qmcl") == node.tasks.get(errors=1) == []  # the whole type
+    pve_double.admin.fault(task_hangs=True, task="qmclone", times=1)
+    node.qemu(9999).clone.post(newid=251)
+    pve_api.clone(252)
+    told = node.tasks.get(source="all", typefilter="qmclone")
+    runs = f"{USER}!{TOKEN}"
+    assert [(one["user"], one["status"]) for one in told] == [(runs, "RUNNING"), (USER, "OK"), (USER, "OK")]
+    assert node.tasks.get(source="all", limit=1)[0] == told[0]
+    assert root.cluster.tasks.get() == []
+    pve_double.admin.clear_faults()
+
+    assert [one["storage"] for one in node.storage.get(content="images")] == ["local-lvm"]
+    for unknown in ({"storage": "ceph"}, {"storage": "local-lvm", "content": "iso"}):
+        assert refusal(node.storage.get, **unknown).errors == {"storage": "No such storage."}
+    disks = node.storage("local-lvm").content.get
+    assert {one["vmid"] for one in disks()} >= {250, 252, 9999}
+    pve_double.admin.access(**access([one for one in clones if one != "VM.Config.Disk"]))
+    assert disks() == []
 
 
 def test_a_token_has_what_its_user_has_too(pve_api: Api, pve_double: Double) -> None:

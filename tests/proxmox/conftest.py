@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from tests.contract import proxmox
 from tests.contract.role import VERSIONS, documented
 from tests.doubles.proxmox.server import Double, running
 from tests.gates import community_proxmox, tree
+
+from .guest import Guest, guest
 
 USER, TOKEN, SECRET = proxmox.USER, proxmox.TOKEN, proxmox.SECRET
 ROLE = "ephemeral.github_runners.proxmox_runner_vm"
@@ -62,6 +64,7 @@ class Rig:
     folder: Path
     major: int
     seen: int = 0
+    more: dict[str, str] = field(default_factory=dict)  # of the environment
 
     def run(self, *words: str, point: str = "main", environ: dict[str, str] | None = None, **options: Any) -> Said:
         """Run the role; its variables without their prefix."""
@@ -111,6 +114,7 @@ class Rig:
             "ANSIBLE_NOCOLOR": "true",
             "ANSIBLE_PIPELINING": "true",  # fewer processes for each module
             "HOME": str(self.folder),
+            **self.more,
         }
 
     def play(self, *words: str, environ: dict[str, str] | None = None) -> Said:
@@ -199,3 +203,11 @@ def rig(authority: trustme.CA, tmp_path: Path, major: int, pve: int) -> Iterator
     cluster = {"pools": {"runners": {}}}
     with running(cert=cert, key=key, access=documented(pve), cluster=cluster, settings=settings) as double:
         yield Rig(double, ca, tmp_path, major)
+
+
+@pytest.fixture
+def vm(rig: Rig) -> Iterator[Guest]:
+    """What stands in for the VM, for a run that waits until it can be used."""
+    with guest(rig.double, rig.folder) as found:
+        rig.more |= found.environ
+        yield found

@@ -43,6 +43,7 @@ class Killed(Stepped):
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("point", ["main", "absent"])
+@pytest.mark.usefixtures("vm")
 def test_killed_at_each_place(rig: Rig, point: str) -> None:
     """And no run makes a second VM, nor leaves another end."""
     rig.double.admin.settings(task_seconds=0, clone_seconds=0)

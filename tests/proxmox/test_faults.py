@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+from tests.gates import tree
 
 from .conftest import Rig, ends
 
@@ -45,6 +48,15 @@ def test_told_before_anything_is_changed(rig: Rig, where: str) -> None:
     assert [problem for problem in problems if problem not in text] == [], text
     assert rig.writes() == []
     assert sorted(rig.vms()) == ["9999"]
+
+
+@pytest.mark.parametrize("major", [2])
+@pytest.mark.parametrize("point", ["main", "absent", "template"])
+def test_a_collection_that_is_missing(rig: Rig, point: str) -> None:
+    rig.more |= {"ANSIBLE_COLLECTIONS_PATH": str(tree.ensure()), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false"}
+    text = rig.run(point=point, **SMALL).problems()
+    assert "the collection community.proxmox is not installed where Ansible runs. Do: ansible-galaxy coll" in text
+    assert rig.double.admin.journal()["entries"] == []
 
 
 def test_what_is_refused_is_told_in_the_words_of_proxmox(rig: Rig) -> None:
@@ -119,6 +131,13 @@ def test_an_api_that_is_slow(rig: Rig) -> None:
     rig.double.admin.fault(delay=7, method="POST", path="/status/start", times=1)
     rig.ok(api_timeout=10, **SMALL)
     assert ends(rig.writes()).count("clone") == 1
+
+
+@pytest.mark.parametrize("major", [2])
+def test_an_api_that_is_too_slow(rig: Rig) -> None:
+    rig.double.admin.fault(delay=3, path="/version")
+    text = rig.run(api_timeout=1, **SMALL).problems()
+    assert re.search("api_hosts = 127.0.0.1: .+ Do: see that .+ raise proxmox_runner_vm_api_timeout", text), text
 
 
 def test_a_vm_that_a_backup_has_locked(rig: Rig) -> None:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A run that is killed before or after any of its tasks, and the next one: the same end, never a second VM."""
+"""A run that is killed before or after any of its tasks, and the next one: the same end, never a second VM.
+
+Up to its last task, that the VM can be used: it is the stand-in of guest.py.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,31 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from .conftest import SECRET, Rig, Said
+from tests.contract.role import documented
 
-OPTIONS = {"cores": 2, "memory": 2048, "disk_size": "20G", "user": "admin", "tags": ["ci"]}
+from .conftest import SECRET, Rig, Said
+from .guest import ADDRESS
+
+OPTIONS = {"cores": 2, "memory": 2048, "disk_size": "20G", "user": "admin", "tags": ["ci"], "wait": True}
 #: What is another one with each clone, or with each write.
-_RANDOM = re.compile(r"uuid=[0-9a-f-]+|(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _NEW = ("digest", "vmgenid", "meta", "ctime")
 THEIRS = "192.0.2.1 ssh-ed25519 AAAATheirs\n"
+#: Of a VM that was there before.
 OURS = (
-    "# BEGIN ephemeral.github_runners VM 250\n192.0.2.100 ssh-ed25519 AAAAOurs\n# END ephemeral.github_runners VM 250\n"
+    "# BEGIN ephemeral.github_runners VM 250\n"
+    f"{ADDRESS} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOursOursOursOursOursOursOursOursOursOursO\n"
+    "# END ephemeral.github_runners VM 250\n"
 )
+#: Some of the tasks that come when the VM runs.
+WAITS = ("Wait until SSH answers", "Record the key", "Log in", "Wait until no package is being installed")
 
 
 @dataclass
@@ -104,21 +117,54 @@ class Stepped(Rig):
         return len(self.left) - before
 
 
+@dataclass
+class Cloning(Stepped):
+    """Its run is killed when it has asked for a clone, which goes on."""
+
+    def new(self) -> bool:
+        """Whether the run is to be killed where it has stopped."""
+        place = (self.folder / "places.log").read_text("utf-8").splitlines()[-1]
+        return place.startswith("after") and "Clone the VMs" in place
+
+
 def _clones(rig: Rig) -> int:
     """How many clones were asked for since the last call, whether Proxmox VE made them or not."""
     return sum(each.endswith("/clone") for each in rig.writes())
 
 
+def _while_it_is_cloned(rig: Rig) -> None:
+    """A run is killed while Proxmox VE clones, and the next one waits for that, which a token is not told by the list
+    of all tasks."""
+    (rig.folder / "known_hosts").write_text(THEIRS + OURS, "utf-8")
+    rig.double.admin.fault(task_hangs=True, task="qmclone")
+    assert Cloning(**vars(rig)).run(**OPTIONS).code == -signal.SIGKILL
+    last = rig.double.admin.journal()["last"]
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(rig.run, **OPTIONS)
+        while not _asked_for_clones(rig, last):
+            assert not run.done(), run.result().text
+            time.sleep(0.1)
+        rig.double.admin.clear_faults()
+        said = run.result()
+    assert said.code == 0, said.text
+
+
+def _asked_for_clones(rig: Rig, last: int) -> bool:
+    return any("/tasks" in entry["path"] for entry in rig.double.admin.journal(last)["entries"])
+
+
 @pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("vm")
 def test_killed_before_or_after_any_task(rig: Rig) -> None:
     """A run is killed at the first place where it leaves what none has left so far, and what is left is gone on from,
     by runs that are killed in the same way, until one ends. Then a run from the beginning is stopped at each place:
     what it would leave has been gone on from already, and it ends as the killed ones did."""
+    assert not any("Sys.Audit" in privileges for privileges in documented(9)["roles"].values())
     rig.double.admin.settings(task_seconds=0, clone_seconds=0)
     main, absent = (Stepped(**vars(rig), point=point) for point in ("main", "absent"))
     ends = []
     for stepped, kills in (
-        (main, 5),  # they leave: nothing, a clone, its options, its disk, a VM that runs
+        (main, 6),  # they leave: nothing, a clone, its options, its disk, a VM that runs, its host key
         (absent, 4),  # that, one that is stopped, none, and its host key forgotten
     ):
         assert stepped.to_the_end() == kills, stepped.left
@@ -131,3 +177,8 @@ def test_killed_before_or_after_any_task(rig: Rig) -> None:
         reached = {tuple(place.split()[:2]) for place in stepped.places}
         tasks = sum(when == "before" for when, _number in reached)
         assert reached == {(when, str(number)) for when in ("before", "after") for number in range(1, tasks + 1)}
+        waited = {name for name in WAITS if any(place.endswith(name) for place in stepped.places)}
+        assert waited == (set(WAITS) if stepped is main else set())
+    _while_it_is_cloned(rig)
+    assert main.state() == ends[0]
+    assert _clones(rig) == 1

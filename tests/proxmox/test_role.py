@@ -59,6 +59,18 @@ def test_check_mode_says_what_would_be_done_and_sends_no_write(rig: Rig) -> None
     assert sorted(rig.vms()) == ["9999"]
 
 
+def test_check_mode_does_not_wait_for_an_agent(rig: Rig) -> None:
+    rig.ok(cores=2, memory=2048)
+    rig.double.admin.fault(agent_silent=True)
+    last = rig.double.admin.journal()["last"]
+    said = rig.ok("--check", cores=2, memory=2048, address_timeout=300)
+    assert "its guest agent tells no address: QEMU guest agent is not running" in said.text
+    assert "(--check has asked once; a run asks until proxmox_runner_vm_address_timeout is over)" in said.text
+    assert "HOST gh-runner-01" not in said.text
+    paths = [entry["path"] for entry in rig.double.admin.journal(last)["entries"]]
+    assert ends(paths).count("network-get-interfaces") == 1
+
+
 def test_more_cores_change_only_that_and_want_a_reboot(rig: Rig) -> None:
     rig.ok(cores=2, memory=2048, agent=True)
     rig.writes()

@@ -189,7 +189,7 @@ def cluster_resources(call: Call) -> Any:
             # Unlike in the lists of storages, the right to take space of one does not show it here.
             if call.may(f"/storage/{storage.name}", "Datastore.Audit"):
                 found += [_storage_resource(call, storage, node) for node in storage.nodes or cluster.nodes]
-    if wanted == "":
+    if wanted in ("", "pool"):
         for pool in cluster.pools:
             if call.may(f"/pool/{pool}", "Pool.Audit"):
                 found.append({"id": f"/pool/{pool}", "type": "pool", "pool": pool})
@@ -253,11 +253,13 @@ def _used(cluster: Cluster, storage: Storage) -> int:
 
 def _node_view(call: Call, node: Node) -> dict[str, Any]:
     found: dict[str, Any] = {"node": node.name, "type": "node", "id": f"node/{node.name}"}
-    found["status"] = "online" if node.online else "offline"
-    if node.online and call.may(f"/nodes/{node.name}", "Sys.Audit"):
-        used = sum(guest.memory for guest in call.cluster.guests.values() if guest.node == node.name and guest.started)
-        found |= {"maxcpu": node.cpus, "maxmem": node.memory * MIB, "mem": used * MIB, "cpu": 0.01, "uptime": 4711}
-        found |= {"maxdisk": 64 * GIB, "disk": 4 * GIB, "level": ""}
+    found |= {"status": "online" if node.online else "offline", "level": ""}
+    if call.may(f"/nodes/{node.name}", "Sys.Audit"):
+        found |= {"maxcpu": node.cpus, "maxmem": node.memory * MIB, "maxdisk": 64 * GIB}
+        if node.online:
+            guests = call.cluster.guests.values()
+            used = sum(guest.memory for guest in guests if guest.node == node.name and guest.started)
+            found |= {"mem": used * MIB, "cpu": 0.01, "uptime": 4711, "disk": 4 * GIB}
     return found
 
 
@@ -326,12 +328,18 @@ def node_storages(call: Call) -> Any:
     """Storages that a node has."""
     found = []
     content = set(split_list(call.values.get("content", "")))
+    target = call.values.get("target", call.node.name)
+    here = [
+        one
+        for one in call.cluster.storages.values()
+        if (not one.nodes or call.node.name in one.nodes) and (not content or content & set(one.content.split(",")))
+    ]
+    if call.values.get("storage") not in (None, *(one.name for one in here)):
+        raise wrong("storage", "No such storage.")
     for one in _storages(call):
-        if one.nodes and call.node.name not in one.nodes:
+        if one not in here or call.values.get("storage", one.name) != one.name:
             continue
-        if content and not content & set(one.content.split(",")):
-            continue
-        if call.values.get("storage", one.name) != one.name:
+        if target != call.node.name and not (one.shared and (not one.nodes or target in one.nodes)):
             continue
         view = _storage_view(call, one)
         found.append({**view, "storage": one.name, "used_fraction": view["used"] / one.total})
@@ -352,18 +360,26 @@ def storage_status(call: Call) -> Any:
 
 @serve("GET", "/nodes/{node}/storage/{storage}/content")
 def content(call: Call) -> Any:
-    """Volumes on a storage."""
+    """Volumes on a storage: those that the caller may take."""
     storage = call.cluster.storage(call.values["storage"], call.node.name)
     found = []
     for volid, volume in call.cluster.volumes.items():
         kind = "import" if volid.startswith(f"{storage.name}:import/") else "images"
         if not volid.startswith(f"{storage.name}:") or call.values.get("content", kind) != kind:
             continue
-        if call.values.get("vmid", volume.vmid) == volume.vmid:
+        if call.values.get("vmid", volume.vmid) == volume.vmid and _may_take(call, storage, volume.vmid):
             entry = {"volid": volid, "format": "qcow2" if volid.endswith(".qcow2") else "raw", "size": volume.size}
             entry |= {"vmid": volume.vmid} if volume.vmid else {}
             found.append({**entry, "parent": volume.base} if volume.base else entry)
     return found
+
+
+def _may_take(call: Call, storage: Storage, owner: int | None) -> bool:
+    """PVE::Storage::check_volume_access: an image to import is everybody's who was let in here, a disk its VM's."""
+    path = f"/storage/{storage.name}"
+    if not owner or call.may(path, "Datastore.Allocate"):
+        return True
+    return call.may(path, "Datastore.Audit") and call.may(f"/vms/{owner}", "VM.Config.Disk")
 
 
 @serve("POST", "/nodes/{node}/storage/{storage}/download-url")
@@ -412,10 +428,9 @@ def _members(call: Call, pool: str) -> list[dict[str, Any]]:
 
 @serve("GET", "/pools")
 def pools(call: Call) -> Any:
-    """Pools that the caller may see; one with its members."""
+    """Pools that the caller may see; one with its members, for whoever asks: what the check says is not heeded."""
     wanted = call.values.get("poolid")
     if wanted is not None:
-        call.cluster.access.require(call.who, f"/pool/{wanted}", "Pool.Audit")
         if wanted not in call.cluster.pools:
             raise die(f"pool '{wanted}' does not exist")
         return [{"poolid": wanted, "comment": call.cluster.pools[wanted], "members": _members(call, wanted)}]
@@ -497,6 +512,19 @@ def _task_view(task: Task) -> dict[str, Any]:
     return {name: getattr(task, name) for name in names}
 
 
+def _ended_view(task: Task) -> dict[str, Any]:
+    """Its user without the token, which has a field of its own that the description does not have: left out."""
+    user = task.user.partition("!")[0]
+    return {**_task_view(task), "user": user, "endtime": task.endtime, "status": task.exitstatus}
+
+
+def _task_kind(task: Task) -> str:
+    """What a list can be asked for by `statusfilter`."""
+    if task.running:
+        return "unknown"
+    return "ok" if task.exitstatus == "OK" else "warning" if str(task.exitstatus).startswith("WARNINGS: ") else "error"
+
+
 def _task(call: Call) -> Task:
     upid = call.values["upid"]
     task = call.cluster.tasks.get(upid)
@@ -512,20 +540,31 @@ def _owns(call: Call, task: Task) -> bool:
 
 @serve("GET", "/nodes/{node}/tasks")
 def tasks(call: Call) -> Any:
-    """Tasks of the caller, or all with Sys.Audit; newest first."""
+    """Tasks of the caller, or all with Sys.Audit; those that run first, then newest first.
+
+    A token sees its own. Its user sees those too, but not while they run: only what has ended is known as a token's.
+    """
     values, found = call.values, []
     source = values.get("source", "archive")
-    for task in reversed(call.cluster.tasks.values()):
-        if task.node != call.node.name or not (_owns(call, task) or call.may(f"/nodes/{task.node}", "Sys.Audit")):
+    kinds = {"ok", "warning", "error", "unknown"}
+    if values.get("errors"):
+        kinds -= {"ok"}
+    elif "statusfilter" in values:
+        kinds = {each.lower() for each in split_list(values["statusfilter"])}
+    newest = [*reversed(call.cluster.tasks.values())]
+    for task in sorted(newest, key=lambda task: not task.running):
+        owns = call.who == task.user if task.running else _owns(call, task)
+        if task.node != call.node.name or not (owns or call.may(f"/nodes/{task.node}", "Sys.Audit")):
             continue
         if source != "all" and task.running != (source == "active"):
             continue
-        if task.id != str(values.get("vmid", task.id)) or values.get("typefilter", task.type) not in task.type:
+        if task.id != str(values.get("vmid", task.id)) or values.get("typefilter", task.type) != task.type:
             continue
-        if values.get("errors") and task.exitstatus == "OK":
+        if not values.get("since", 0) <= task.starttime <= values.get("until", task.starttime):
             continue
-        entry = _task_view(task)
-        found.append({**entry, "endtime": task.endtime, "status": task.exitstatus} if not task.running else entry)
+        if values.get("userfilter", "").lower() not in task.user.lower() or _task_kind(task) not in kinds:
+            continue
+        found.append({**_task_view(task), "status": "RUNNING"} if task.running else _ended_view(task))
     start = values.get("start", 0)
     return found[start : start + values.get("limit", 50)]
 
@@ -537,8 +576,9 @@ def cluster_tasks(call: Call) -> Any:
     found = []
     for task in reversed(call.cluster.tasks.values()):
         if call.who == task.user.partition("!")[0] or call.may("/", "Sys.Audit"):
-            entry = _task_view(task)
-            found.append({**entry, "endtime": task.endtime, "status": task.exitstatus} if not task.running else entry)
+            entry = _ended_view(task)
+            unknown = ("endtime", "status") if task.running else ()
+            found.append({name: value for name, value in entry.items() if name not in unknown})
     return found[:25]
 
 

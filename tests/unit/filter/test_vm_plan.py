@@ -486,6 +486,24 @@ def test_privileges_of_proxmox_ve_8() -> None:
     assert cluster.plan(told)["problems"] == []
 
 
+@pytest.mark.parametrize("name", ["proxmox_vm_plan", "proxmox_vm_leave"])
+def test_an_old_proxmox_ve_is_refused_by_its_version(name: str) -> None:
+    """Before anything else is said of it: it has other privileges and other requests."""
+    cluster = Cluster()
+    for version, refused in (("7.4-17", True), ("8.0.3", False), ("9.2.2", False)):
+        cluster.version = version
+        problems = [line for line in cluster.plan(variables(), name)["problems"] if "not supported" in line]
+        words = "proxmox_runner_vm_api_hosts: Proxmox VE 7.4 is not supported, 8 and 9 are. Do: update it ("
+        assert [line.startswith(words) for line in problems] == [True] * refused
+
+
+def test_a_collection_that_is_not_installed_is_named() -> None:
+    words = "the collection {0} is not installed where Ansible runs. Do: ansible-galaxy collection install {0}, or"
+    missing = ["nobody.has_this", "community.nobody_has_this"]
+    lines = filters.proxmox_vm_missing(["ephemeral.github_runners", *missing])
+    assert [line.startswith(words.format(name)) for line, name in zip(lines, missing, strict=True)] == [True, True]
+
+
 def test_privileges_are_handed_down() -> None:
     cluster, told = Cluster(), variables()
     everything = {privilege for privileges in PRIVILEGES.values() for privilege in privileges}

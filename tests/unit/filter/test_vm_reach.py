@@ -80,6 +80,15 @@ def test_an_agent_without_an_address_is_told() -> None:
     assert "QEMU guest agent is not running. Do: see that the image has qemu-guest-agent" in found["problems"][1]
 
 
+def test_in_check_mode_that_is_a_note_and_the_vm_no_host() -> None:
+    one, two = vm(250), vm(251)
+    found = vm_reach.addresses({"vms": [one, two]}, {"answers": [told(one, "192.0.2.5"), silent(two)]}, check=True)
+    assert ([host["name"] for host in found["hosts"]], found["problems"]) == (["runner-250"], [])
+    (note,) = found["notes"]
+    assert note.startswith("runner-251 (251 on pve): its guest agent tells no address: QEMU guest agent is not running")
+    assert note.endswith("(--check has asked once; a run asks until proxmox_runner_vm_address_timeout is over)")
+
+
 @pytest.mark.parametrize(
     "told", [Answer(-1, None, "timed out"), Answer(200, None, ""), Answer(200, {"result": {"error": "x"}}, "")]
 )
