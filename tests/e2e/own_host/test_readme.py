@@ -38,6 +38,7 @@ SCOPES = (ORGANIZATION, f"{ORGANIZATION}/infrastructure")
 HOST = "gh-runner-01"
 VMID = 250
 DEPLOY = "ansible-playbook ephemeral.github_runners.deploy -i inventory.ini"
+SITE = "ansible-playbook ephemeral.github_runners.site -i inventory.ini -e @proxmox.yml"
 #: What asks GitHub from the reader's own machine.
 ASKING = ("github_runners.deploy", "github_runners.site")
 #: What the distribution's image is at Proxmox VE's stand-in; Debian's own one has no guest agent, either.
@@ -100,6 +101,7 @@ class Newcomer:
             "proxmox_runner_vm_known_hosts_file": str(self.machine.known_hosts),
         }
         self.log: list[str] = []
+        self.later: list[tuple[Block, str]] = []
         self.make_app()
 
     @property
@@ -127,6 +129,8 @@ class Newcomer:
             self.log.append(self.shell(text, CHECKOUT))
         else:
             self.log.append(self.shell(text, None))
+            for waiting in self.later if SITE in text else []:
+                self.otherwise(*waiting)
 
     def shell(self, text: str, folder: Path | None) -> str:
         """Type it. What a shell remembers, its variables and its folder, the next block finds."""
@@ -185,12 +189,16 @@ class Newcomer:
             assert done["result"] == "Succeeded", done
 
     def otherwise(self, block: Block, text: str) -> None:
-        """Another way to write the variables is fit for use, too: every check passes."""
+        """Another way to write the variables is fit for use, too: every check passes, as soon as there is a host."""
+        named = re.search("^[^#\n]* ansible_host=", (self.project / "inventory.ini").read_text(), re.MULTILINE)
+        if self.host is self.server and not named:
+            self.later.append((block, text))
+            return
         path = self.project / "group_vars" / f"{GROUP}.yml"
         walked = path.read_text()
         instead: dict[str, None] = dict.fromkeys(INSTEAD[block.name])
         path.write_text(with_variables(walked, {**instead, **yaml.safe_load(text), **self.own}))
-        self.shell(f"{DEPLOY} --check", None)
+        self.shell(f"{DEPLOY if self.host is self.server else SITE} --check", None)
         path.write_text(walked)
 
     def make_app(self) -> None:
