@@ -44,6 +44,8 @@ _REMEDIES = (
         f"write another {PREFIX}vmid: a VM has it that the token may not see",
     ),
     (_STILL, f"raise {PREFIX}clone_timeout"),
+    (r"Reached timeout .*resizing", f"look at that task at Proxmox VE, or raise {PREFIX}resize_timeout"),
+    (r"Reached timeout .*starting", f"look at that task at Proxmox VE, or raise {PREFIX}start_timeout"),
     (r"for modifying tag", f"allow that tag at Datacenter > Options, or set {PREFIX}ownership: description"),
     (r"Permission check failed", "give the token a role with that there (README of the role)"),
     (r"no quorum", "bring the cluster's nodes back (pvecm status)"),

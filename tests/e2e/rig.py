@@ -104,7 +104,9 @@ class Rig:
         if self._now != self._base | {f"github_docker_runners_{name}": value for name, value in changes.items()}:
             self.deploy(**changes)
         status = self.status()
-        if status["paused"] or status["drains"]:
+        # What an earlier test's faults have led to may be waited out for minutes, the longer the slower the machine.
+        waits = status["gates"] or any(slot["state"] == "backing off" for slot in status["slots"])
+        if status["paused"] or status["drains"] or waits:
             self.runnerd("resume")
         self.idle(changes.get("count", COUNT))
 

@@ -34,6 +34,8 @@ from .guest import Guest, guest
 USER, TOKEN, SECRET = proxmox.USER, proxmox.TOKEN, proxmox.SECRET
 ROLE = "ephemeral.github_runners.proxmox_runner_vm"
 OWNER = "ephemeral-github-runners"
+#: All that a user may ask to be told, when something goes wrong: the secret may not be in it.
+VERBOSE = "-vvvvv"
 
 
 def ends(writes: list[str]) -> list[str]:
@@ -120,7 +122,7 @@ class Rig:
     def play(self, *words: str, environ: dict[str, str] | None = None) -> Said:
         """Run ansible-playbook. No word of it may show the secret."""
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-vv", "--diff", *words],
+            [sys.executable, "-m", "ansible", "playbook", VERBOSE, "--diff", *words],
             cwd=self.folder,
             env={**self.environ(), **(environ or {})},
             stdin=subprocess.DEVNULL,

@@ -118,6 +118,21 @@ def test_a_start_that_fails_and_the_next_run(rig: Rig) -> None:
     assert ends(rig.writes()) == ["start"]
 
 
+def test_what_takes_longer_than_its_limit(rig: Rig) -> None:
+    """Those of the clone and of the agent are above and below; those of what the VM itself does are in test_wait.py."""
+    rig.double.admin.fault(task_hangs=True, task="resize|qmstart|qmshutdown")
+    for point, did, options, limit in (
+        ("main", "resize failed: Reached timeout while resizing", {"disk_size": "3G", "resize_timeout": 1}, "resize"),
+        ("main", "start failed: Reached timeout while waiting for starting", {"start_timeout": 1}, "start"),
+        ("absent", "destroy failed: .*Reached timeout while waiting for stopping", {"shutdown_timeout": 1}, "shutdown"),
+    ):
+        text = rig.run(point=point, **{**SMALL, **options}).problems()
+        words = rf"gh-runner-01 \(250 on pve\): {did}.+ Do: .+ raise proxmox_runner_vm_{limit}_timeout"
+        assert re.search(words, text), text
+        rig.double.admin.clear_faults()  # then it is done
+        rig.double.admin.fault(task_hangs=True, task={"resize": "qmstart", "start": "qmshutdown"}.get(limit, "none"))
+
+
 def test_an_agent_that_never_answers(rig: Rig) -> None:
     rig.double.admin.fault(agent_silent=True)
     text = rig.run(address_timeout=5, **SMALL).problems()

@@ -24,7 +24,7 @@ import pytest
 
 from tests.contract.role import documented
 
-from .conftest import SECRET, Rig, Said
+from .conftest import SECRET, VERBOSE, Rig, Said
 from .guest import ADDRESS
 
 OPTIONS = {"cores": 2, "memory": 2048, "disk_size": "20G", "user": "admin", "tags": ["ci"], "wait": True}
@@ -87,7 +87,7 @@ class Stepped(Rig):
         with (
             output.open("wb") as file,
             subprocess.Popen(
-                [sys.executable, "-m", "ansible", "playbook", "-vv", "--diff", *words],
+                [sys.executable, "-m", "ansible", "playbook", VERBOSE, "--diff", *words],
                 cwd=self.folder,
                 env={**self.environ(), **(environ or {}), **told},
                 stdin=subprocess.DEVNULL,

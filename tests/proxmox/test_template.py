@@ -122,7 +122,11 @@ def test_a_download_that_goes_on_and_a_run_that_finishes_it(newcomer: Rig) -> No
     assert f"download failed: checksum mismatch: got '{SUM}' != expect" in text
     rig.double.admin.fault(task_hangs=True, task="download")
     text = play(rig, download_timeout=3).problems()
-    assert "download failed: its task is still running" in text
+    assert "download failed: its task is still running" in text and "raise proxmox_runner_vm_download_timeout" in text
+    rig.double.admin.clear_faults()
+    rig.double.admin.fault(task_hangs=True, task="qmcreate")
+    text = play(rig, import_timeout=3).problems()
+    assert "create failed: its task is still running" in text and "proxmox_runner_vm_import_timeout" in text
     rig.double.admin.clear_faults()
     rig.double.admin.fault(task_fails="no space left on device", task="qmtemplate", times=1)
     text = play(rig).problems()

@@ -124,7 +124,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     folder = Path(tempfile.mkdtemp())  # short enough for a socket's name
     engine = Engine(folder / "docker.sock", FakeClock())
     monkeypatch.setattr("docker.utils.utils.DEFAULT_UNIX_SOCKET", f"http+unix://{engine.path}")
-    monkeypatch.setattr("runnerd.evidence.RETRY", 0.02)
+    monkeypatch.setattr("runnerd.evidence.FIRST_RETRY", 0.02)
+    monkeypatch.setattr("runnerd.evidence.LONGEST_RETRY", 0.02)
     engine.say(900, "Listening for Jobs")
     engine.come()
     yield engine
@@ -183,7 +184,8 @@ def test_half_of_what_was_said_is_nothing_to_go_by(engine: Engine, listener: Lis
 def test_a_stream_that_ends_before_its_container_is_read_anew(
     engine: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runnerd.evidence.RETRY", 0.5)
+    monkeypatch.setattr("runnerd.evidence.FIRST_RETRY", 0.5)
+    monkeypatch.setattr("runnerd.evidence.LONGEST_RETRY", 0.5)
     listener.follow([CONTAINER])
     becomes(listener, lambda output: output.readable)
     becomes(listener, lambda output: (True, True) in engine.asked)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from runnerd.evidence import Listener, heard, workers
 from runnerd.model import Output, Tri
-from runnerd.provider import ProviderDown
+from runnerd.provider import Provider, ProviderDown
 
 STAMP = "2026-11-21 10:00:00Z: "
 
@@ -114,6 +115,10 @@ class Talker:
     def runs(self, machine_id: str) -> bool:
         return not self.may_end.is_set()
 
+    def heard_by(self, wake: Callable[[], None]) -> Listener:
+        """A listener to it, which asks a provider for no more than there is here."""
+        return Listener(cast(Provider, self), wake)
+
 
 def until(condition: threading.Event) -> None:
     assert condition.wait(10)
@@ -124,9 +129,10 @@ def until(condition: threading.Event) -> None:
 def test_the_listener_hears_again_after_a_break_and_keeps_the_times(
     breaks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runnerd.evidence.RETRY", 0.0)
+    monkeypatch.setattr("runnerd.evidence.FIRST_RETRY", 0.0)
+    monkeypatch.setattr("runnerd.evidence.LONGEST_RETRY", 0.0)
     talker, woken = Talker(breaks), threading.Event()
-    listener = Listener(talker, woken.set)  # type: ignore[arg-type]  # only `output` is asked for
+    listener = talker.heard_by(woken.set)
     assert listener.output("c") == Output()
     listener.follow(["c"])
     until(woken)
@@ -145,7 +151,7 @@ def test_a_container_that_only_seems_to_run_does_not_hold_up_its_slot(monkeypatc
     pauses: list[float] = []
     monkeypatch.setattr("runnerd.evidence.time", SimpleNamespace(sleep=pauses.append))
     talker = Talker(breaks=6)
-    listener = Listener(talker, lambda: None)  # type: ignore[arg-type]  # only `output` is asked for
+    listener = talker.heard_by(lambda: None)
     talker.may_end.set()
     listener.follow(["c"])
     end = time.monotonic() + 20

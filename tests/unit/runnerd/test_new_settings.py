@@ -128,6 +128,8 @@ def test_the_status_tells_of_what_was_asked_once_the_answer_is_given(host: Host)
 def test_after_a_reload_what_was_refused_is_tried_at_once(host: Host) -> None:
     host.world.github = errors.Unauthorized("register", message="Bad credentials", status=401)
     host.rounds(2000)
+    assert set(host.state().values()) == {"backing off"}
     host.world.github = None
     host.supervisor.reload()
     host.recovers(within=10)
+    assert set(host.state().values()) == {"idle"}

@@ -18,11 +18,14 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github i
 from tests.unit.runnerd.fakes import Container, FakeWorld
 from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host
 
+EXAMPLES = 60
+
 
 class Machine(RuleBasedStateMachine):
     """Everything that can happen, in any order; the five promises hold after every step."""
 
     folders: ClassVar[list[Path]] = []
+    judged: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,17 +176,20 @@ class Machine(RuleBasedStateMachine):
         host.journal.close()
         self.patch.undo()
         super().teardown()
+        Machine.judged += 1
 
 
 def test_the_promises_hold_whatever_happens(tmp_path: Path) -> None:
     Machine.folders[:] = [tmp_path]
+    Machine.judged = 0
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=60,
+            max_examples=EXAMPLES,
             stateful_step_count=40,
             deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+    assert Machine.judged >= EXAMPLES

@@ -25,8 +25,8 @@ log = logging.getLogger("runnerd")
 
 WORKER = "Runner.Worker"
 
-#: Seconds until a broken stream of output is opened again, at the most; the first time it is an eighth of it.
-RETRY = 2.0
+#: Seconds until a broken stream of output is opened again; twice as long each time.
+FIRST_RETRY, LONGEST_RETRY = 0.25, 2.0
 
 _STAMP = r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: )?"
 _VERSION = re.compile(r"^Current runner version: '([0-9]+(?:\.[0-9]+){2,3})'\s*$")
@@ -92,7 +92,7 @@ class Listener:
             ).start()
 
     def _read(self, machine_id: str) -> None:
-        pause = RETRY / 8
+        pause = FIRST_RETRY
         while self._known(machine_id):
             try:
                 # First all that was said so far: only then is it known what was not said.
@@ -121,7 +121,7 @@ class Listener:
             self._set(machine_id, replace(self.output(machine_id), readable=False))
             self._wake()
             time.sleep(pause)
-            pause = min(2 * pause, RETRY)
+            pause = min(2 * pause, LONGEST_RETRY)
 
     def _known(self, machine_id: str) -> bool:
         with self._lock:
