@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract proxmox killed e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract proxmox killed real-vm e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -73,6 +73,9 @@ proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 
 killed: venv ## the same role, killed at each single place of a run; an hour and more, and not in `test`
 	@$(RUN) pytest tests/proxmox/each_place.py
+
+real-vm: engine ## the whole way on a virtual machine, emulated by QEMU; half an hour, and not in `test`
+	@$(RUN) pytest tests/e2e/own_host/real_vm.py
 
 e2e: shared-host own-host ## the lab, real hosts, real Docker, real ansible-playbook
 

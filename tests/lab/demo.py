@@ -312,9 +312,6 @@ def _tell(demo: Demo) -> None:
     demo.settle(3)
     demo.show()
 
-    story.step("The same run again")
-    demo.nothing_changes()
-
     story.step("Scale to 5 while a job counts seconds")
     counting = [_count(demo, 1)]
     demo.scale(5)
@@ -337,6 +334,8 @@ def _tell(demo: Demo) -> None:
     demo.host.exec("runnerd", "wait", "--drained", "--timeout", "120", timeout=150)
     demo.settle(2)
     demo.show()
+
+    story.step("The same run again")
     demo.nothing_changes()
 
 

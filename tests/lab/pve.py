@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.cli import Admin
-from tests.doubles.proxmox.server import Options, serving
+from tests.doubles.proxmox.server import DoubleFailed, Options, serving
 from tests.lab.common import CACHE, CHECKOUT, Problem, eventually
 from tests.lab.host import Machine
 from tests.lab.keys import ssh_key, write_private
@@ -125,11 +125,17 @@ class ProxmoxVE:
         return Admin(self.where().admin_url)
 
     def down(self) -> None:
-        """Stop it, and so its machines; nothing happens if it does not run."""
+        """Stop it, and so its machines; nothing happens if it does not run.
+
+        Raises:
+            Problem: while it ran it was asked, or has answered, what the vendor's description does not have.
+        """
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             if self._lives():
                 os.kill(int(self._pid.read_text("utf-8")), signal.SIGTERM)
                 eventually(lambda: not self._lives(), 60, lambda: "the Proxmox VE double does not stop")
+                if DoubleFailed.__name__ in (said := self._last_words()):
+                    raise Problem(f"The Proxmox VE double complains:\n{said}")
 
     def _lives(self) -> bool:
         """Its number may be somebody else's by now; the lock is not."""

@@ -36,6 +36,8 @@ ROLE = "ephemeral.github_runners.proxmox_runner_vm"
 OWNER = "ephemeral-github-runners"
 #: All that a user may ask to be told, when something goes wrong: the secret may not be in it.
 VERBOSE = "-vvvvv"
+#: For a test that ends before a module of community.proxmox writes, or is about Proxmox VE's answers to ours only.
+EITHER_MAJOR = pytest.mark.parametrize("major", [2])
 
 
 def ends(writes: list[str]) -> list[str]:
@@ -115,6 +117,8 @@ class Rig:
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_NOCOLOR": "true",
             "ANSIBLE_PIPELINING": "true",  # fewer processes for each module
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callbacks")),
+            "ANSIBLE_CALLBACKS_ENABLED": "filters",
             "HOME": str(self.folder),
             **self.more,
         }

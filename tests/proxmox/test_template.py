@@ -18,7 +18,7 @@ import pytest
 
 from tests.contract.role import documented
 
-from .conftest import SECRET, TOKEN, USER, Rig, Said, ends
+from .conftest import EITHER_MAJOR, SECRET, TOKEN, USER, Rig, Said, ends
 
 NAME = "debian-13-genericcloud-amd64.qcow2"
 URL = f"https://cloud.example/{NAME}"
@@ -35,6 +35,31 @@ WANTED = {
     "serial0": "socket",
     "vga": "serial0",
     "description": f"ephemeral-github-runners-template\n\n{URL} sha512:{SUM}",
+}
+#: All that making one writes, and each parameter of it; what a run of `main` writes is in test_requests.py.
+WRITTEN = {
+    "POST /nodes/{node}/storage/{storage}/download-url": {
+        *("content", "filename", "url", "checksum", "checksum-algorithm")
+    },
+    "POST /nodes/{node}/qemu": {
+        *(
+            "vmid",
+            "name",
+            "description",
+            "ostype",
+            "cores",
+            "memory",
+            "agent",
+            "net0",
+            "scsihw",
+            "scsi0",
+            "ide2",
+            "boot",
+        ),
+        *("serial0", "vga"),
+    },
+    "POST /nodes/{node}/qemu/{vmid}/template": set(),
+    "PUT /nodes/{node}/qemu/{vmid}/config": {"name"},
 }
 UNFINISHED = "ephemeral-github-runners-template-unfinished"
 
@@ -94,7 +119,7 @@ def play(rig: Rig, *words: str, **options: object) -> Said:
     return rig.play("ephemeral.github_runners.template", "-e", "@template.yml", *words, environ=environ)
 
 
-@pytest.mark.parametrize("pve", [8, 9])
+@pytest.mark.parametrize(("major", "pve"), [(1, 8), (2, 9)])
 def test_from_nothing_to_a_template_and_a_vm_of_it(newcomer: Rig) -> None:
     """And a second run changes nothing."""
     rig = newcomer
@@ -102,10 +127,19 @@ def test_from_nothing_to_a_template_and_a_vm_of_it(newcomer: Rig) -> None:
         said = play(rig, "--check", image_checksum=f"sha512:{sums}")
         assert "template 9999 on pve: download + create + convert + rename" in said.text
         assert (said.code, said.changed, rig.writes(), rig.vms()) == (0, 1, [], {})
-        said = play(rig, image_checksum=f"sha512:{sums}")
+        said = play(rig, image_checksum=f"sha512:{sums}", vlan=7)
     assert said.code == 0, said.text
-    assert ends(rig.writes()) == ["download-url", "qemu", "template", "config"]
+    written = {
+        f"{entry['method']} {entry['template']}": {
+            name for name in entry["parameters"] if f"{{{name}}}" not in entry["template"]
+        }
+        for entry in rig.double.admin.journal()["entries"]
+        if entry["write"]
+    }
+    assert written == WRITTEN
+    rig.writes()
     config = rig.config(9999)
+    assert config["net0"].endswith(",bridge=vmbr0,tag=7")
     assert (config["name"], config["template"]) == ("debian-13-cloud", 1)
     assert {name: config[name] for name in WANTED} == WANTED
     assert f"local:import/{FILE}" in rig.double.admin.state()["volumes"]
@@ -138,6 +172,7 @@ def test_a_download_that_goes_on_and_a_run_that_finishes_it(newcomer: Rig) -> No
     assert ends(rig.writes()) == ["template", "config"]
 
 
+@EITHER_MAJOR
 def test_a_stranger_is_never_touched(newcomer: Rig) -> None:
     newcomer.double.admin.define(vms={"9999": {"config": {"name": "theirs"}}})
     text = play(newcomer).problems()

@@ -13,13 +13,13 @@ import re
 
 import pytest
 
-from .conftest import Rig
+from .conftest import EITHER_MAJOR, Rig
 from .guest import ADDRESS, HOST_KEY, Guest
 
 SMALL = {"cores": 1, "memory": 512, "user": "admin"}
 
 
-@pytest.mark.parametrize("major", [2])
+@EITHER_MAJOR
 @pytest.mark.timeout(600)
 def test_each_limit_is_one_clear_error(rig: Rig, vm: Guest) -> None:
     def fails(words: str, environ: dict[str, str] | None = None) -> str:

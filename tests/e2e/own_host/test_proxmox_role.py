@@ -83,7 +83,7 @@ def test_from_nothing_to_runners_and_back(
 
     # One is down: the other gets what was asked for, and the run says which one did not.
     assert machines.run(251, ["systemctl", "stop", "ssh.socket", "ssh.service"], b"")[0] == 0
-    broken = play(*SITE, ends=2, count=2)
+    broken = play(*SITE, "-e", "proxmox_runner_vm_ssh_timeout=5", ends=2, count=2)
     assert "gh-runner-02 (251 on pve): no SSH at" in broken.output
     assert (broken.hosts["gh-runner-01"].failed, broken.hosts["gh-runner-02"].failed) == (0, 1), broken.hosts
     lab.github.wait_runners(lambda found: len(ours(found)) == 5)
