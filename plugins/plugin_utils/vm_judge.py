@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_config
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER, PREFIX
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER, PREFIX, TEMPLATE_MARK
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import (
     OPTION_PRIVILEGES,
     Need,
@@ -29,6 +29,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world 
 
 #: The oldest version of Proxmox VE that the role is tested with.
 OLDEST = (8, 0)
+#: Whose cloud images have no qemu-guest-agent, by where our templates' notes say that they are from.
+_AGENTLESS = r"https?://(?:[a-z.-]+\.)?(?:debian\.org|ubuntu\.com)/.*"
 
 
 class Place:
@@ -125,6 +127,14 @@ def judge_template(place: Place, vm: Mapping[str, Any], world: World) -> tuple[i
         )
     if not vm_config.agent(config.get("agent")):
         notes.append(f"template {vmid}: the guest agent is off; it has to be installed in the image, too, to be asked")
+    words = vm_config.description(config.get("description")).split()
+    if vm.get("address") == "dhcp" and TEMPLATE_MARK in words and any(re.fullmatch(_AGENTLESS, word) for word in words):
+        place.wrong(
+            "address",
+            f"the template {vmid} was made of a distribution's image, which has no guest agent to tell DHCP's address",
+            f"write an address, as 192.168.1.250/24, and {PREFIX}gateway; or make a template with the agent (README of "
+            "the role, The template by hand)",
+        )
     if "net0" not in config and not vm["bridge"]:
         place.wrong("bridge", "not set, and the template has no network device", "write a bridge, such as vmbr0")
     return vmid, notes

@@ -19,6 +19,8 @@ PREFIX = "proxmox_runner_vm_"
 OWNER = "ephemeral-github-runners"
 #: What a VM is called from its cloning until it is configured; says that it is ours, too, before a tag can.
 UNFINISHED = f"{OWNER}-unfinished"
+#: Says in a template's notes that this role has made it. A clone inherits the notes, so it is not the word for our VMs.
+TEMPLATE_MARK = f"{OWNER}-template"
 
 #: What each VM may set for itself; the flat variable of the same name is its default.
 VM_OPTIONS = (
@@ -312,7 +314,8 @@ def api(own: Check) -> dict[str, Any]:
         own.wrong(
             "api_token_secret",
             "not a token's secret",
-            "write what `pveum user token add` has shown, kept with ansible-vault",
+            "write what `pveum user token add` has shown, encrypted by ansible-vault; where it is taken from the "
+            "environment, as in proxmox.example.yml: read -rs PROXMOX_TOKEN_SECRET && export PROXMOX_TOKEN_SECRET",
             secret=True,
         )
     ca_file = own.values.get("ca_file") or ""

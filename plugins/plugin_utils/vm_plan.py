@@ -28,10 +28,12 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_judge 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import PREFIX, UNFINISHED
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need, held
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_world import (
+    Answer,
     Read,
     World,
     answers,
     config_path,
+    log_path,
     tasks_path,
     unfinished,
 )
@@ -44,11 +46,13 @@ _REMEDIES = (
         f"write another {PREFIX}vmid: a VM has it that the token may not see",
     ),
     (_STILL, f"raise {PREFIX}clone_timeout"),
+    (r"timed out\. \(", f"raise {PREFIX}api_timeout, which community.proxmox 1.6 and newer heed"),
     (r"Reached timeout .*resizing", f"look at that task at Proxmox VE, or raise {PREFIX}resize_timeout"),
     (r"Reached timeout .*starting", f"look at that task at Proxmox VE, or raise {PREFIX}start_timeout"),
     (r"for modifying tag", f"allow that tag at Datacenter > Options, or set {PREFIX}ownership: description"),
     (r"Permission check failed", "give the token a role with that there (README of the role)"),
     (r"no quorum", "bring the cluster's nodes back (pvecm status)"),
+    (r"Cannot allocate memory", f"write less {PREFIX}memory, or stop another VM of that node"),
     (r"Linked clone feature is not supported", f"set {PREFIX}full_clone: true, or use a template on another storage"),
     (r"VM is locked", "wait until that has ended (a lock that was left behind goes with qm unlock)"),
 )
@@ -224,7 +228,7 @@ def left_over(
     plan: Mapping[str, Any],
     actions: Sequence[str],
     results: Sequence[Mapping[str, Any]] = (),
-    read: Read | None = None,
+    *reads: Read,
 ) -> dict[str, Any]:
     """What should have been done by now, and was not: told by the API, whatever a module said.
 
@@ -232,13 +236,14 @@ def left_over(
         plan: Made after the actions.
         actions: Those that must be done by now.
         results: Of the modules that did them; their ``item`` is the VM's part of the plan.
-        read: Of ``paths``, if they were asked.
+        reads: Of ``paths``, and then of ``logs``, if they were asked.
 
     Returns:
-        ``paths`` (where the API tells how its last tasks ended) and ``problems`` (lines).
+        ``paths`` (where the API tells how its last tasks ended), ``logs`` (where it tells why a start failed) and
+        ``problems`` (lines).
     """
-    paths, problems = [], list(plan["problems"])
-    told = answers([read] if read else [])
+    paths, logs, problems = [], [], list(plan["problems"])
+    told = answers(reads)
     for act in plan["vms"]:
         undone = [action for action in act["actions"] if action in actions]
         if not undone:
@@ -260,6 +265,10 @@ def left_over(
             ended = [str(task["status"]) for task in last if task.get("status") not in (None, "OK", "RUNNING")]
             if not reasons or any("Reached timeout" in reason for reason in reasons):
                 reasons = ended or reasons
+                if kind == "qmstart" and ended and reasons == ended:
+                    log = log_path(node, str(last[0].get("upid")))
+                    logs.append(log)
+                    reasons = [*ended, *_words_of_qemu(told.get(log))]
                 # Into a pool: until it is done, who has been given that pool only does not see the VM.
                 goes_on = "create" in undone and any("endtime" not in task for task in last)
         if goes_on:
@@ -278,7 +287,13 @@ def left_over(
             f"{act['name']} ({act['vmid']} on {act.get('node')}): {' + '.join(undone)} failed: {why} ({done}). "
             f"Do: {remedy}, and run this again"
         )
-    return {"paths": list(dict.fromkeys(paths)), "problems": problems}
+    return {"paths": list(dict.fromkeys(paths)), "logs": logs, "problems": problems}
+
+
+def _words_of_qemu(log: Answer | None) -> list[str]:
+    """What QEMU itself, or who gives it its network, has said in a task's log."""
+    lines = [str(line.get("t")) for line in (log.data if log is not None and log.good else None) or []]
+    return [line for line in lines if re.match(r"kvm: |bridge '.*' does not exist", line)]
 
 
 def _brief(text: str) -> str:

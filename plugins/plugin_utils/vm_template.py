@@ -19,8 +19,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.check import Check
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import (
     NAME,
-    OWNER,
     PREFIX,
+    TEMPLATE_MARK,
     api,
     maybe_integer,
     misspelt,
@@ -28,10 +28,8 @@ from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_option
 )
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_rights import Need, bridge_path, held
 
-#: Says in a template's notes that this role has made it. A clone inherits the notes, so it is not the word for our VMs.
-MARK = f"{OWNER}-template"
 #: What it is called until it is a template; no clone of it has this name.
-UNFINISHED = f"{MARK}-unfinished"
+UNFINISHED = f"{TEMPLATE_MARK}-unfinished"
 #: Hexadecimal digits of a checksum.
 _DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
 #: A file's ending -> the format that Proxmox VE takes it for; by its own ending it would refuse `.img`.
@@ -42,6 +40,7 @@ _STILL = "its task is still running"
 #: What to do about what only Proxmox VE itself could tell, by its words.
 _REMEDIES = (
     (_STILL, f"raise {PREFIX}download_timeout or {PREFIX}import_timeout"),
+    (r"timed out\. \(", f"raise {PREFIX}api_timeout, which community.proxmox 1.6 and newer heed"),
     (r"checksum mismatch", f"compare {PREFIX}image_checksum with what the distribution publishes"),
     (r"download failed", f"see that the node reaches {PREFIX}image_url"),
     (r"already exists", f"write another {PREFIX}template: a VM has it that the token may not see"),
@@ -234,7 +233,7 @@ def _plan_there(
         made["actions"] = ["create", "convert", "rename"]
         return
     notes = vm_config.description(config.get("description"))
-    ours, unfinished = MARK in notes.split(), config.get("name") == UNFINISHED
+    ours, unfinished = TEMPLATE_MARK in notes.split(), config.get("name") == UNFINISHED
     if vm_config.yes(config.get("template")):
         if not ours:
             place = vm_judge.Place({"name": "", "template": str(vmid)}, False, made["problems"])
@@ -246,7 +245,8 @@ def _plan_there(
                 "image_url",
                 wanted["url"],
                 f"the template {vmid} was made of another image, and a template does not change",
-                f"write another {PREFIX}template; or remove it, which no full clone minds: qm destroy {vmid}",
+                f"write another {PREFIX}template; or remove it, which no full clone minds: qm destroy {vmid}, and then "
+                f"give the token its roles on /vms/{vmid} again, which go with it (README of the role)",
             )
         elif unfinished:
             made["actions"] = ["rename"]
@@ -337,7 +337,7 @@ def _options(wanted: Mapping[str, Any], volume: str, checksum: str) -> dict[str,
     """The new VM, by the API's options; those of the role's README, The template by hand."""
     return {
         "name": UNFINISHED,
-        "description": f"{MARK}\n\n{wanted['url']} {wanted['algorithm']}:{checksum}",
+        "description": f"{TEMPLATE_MARK}\n\n{wanted['url']} {wanted['algorithm']}:{checksum}",
         "ostype": "l26",
         "cores": "2",
         "memory": "2048",

@@ -132,6 +132,11 @@ def tasks_path(node: str, vmid: int, kind: str) -> str:
     return f"/nodes/{node}/tasks?vmid={vmid}&typefilter={kind}&limit=1&source=all"
 
 
+def log_path(node: str, upid: str) -> str:
+    """Where it is told what a task has written; one's own may be read without any privilege."""
+    return f"/nodes/{node}/tasks/{upid}/log?limit=500"
+
+
 def clones_path(node: str, template: int) -> str:
     """Where the clones of a template are told that are under way: one that goes into a pool is hidden until it is done
     from who is allowed there only. The tasks of the whole cluster, a token is not shown."""

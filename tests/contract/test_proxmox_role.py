@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -398,7 +399,8 @@ def test_two_clones_with_one_machine_id(pve_double: Double, pve_tls: tuple[Path,
 def test_the_inventory_that_is_shipped(
     pve_double: Double, pve_tls: tuple[Path, Path], tmp_path: Path, major: int
 ) -> None:
-    """Ours by tag or description, with the address of the agent or of cloud-init; no stranger and no template."""
+    """Ours that run, by tag or description, with the address of the agent or of cloud-init, or none; no stranger and no
+    template. And whoever follows what it says of the authority still trusts GitHub's."""
     role = Role(pve_double, pve_tls[1], user="admin")
     role.do(role.plan()["vms"][0])
     usual = {"net0": "virtio=BC:24:11:00:02:51,bridge=vmbr0", "ipconfig0": "ip=192.0.2.51/24,gw=192.0.2.1"}
@@ -407,15 +409,21 @@ def test_the_inventory_that_is_shipped(
             "251": {"config": {**usual, "name": "described", "description": f"Mine\n\n{OWNER}\n"}},
             "252": {"config": {**usual, "name": "theirs", "tags": "ci"}},
             "253": {"config": {**usual, "name": "model", "tags": OWNER, "template": 1}},
+            "254": {"config": {**usual, "name": "off", "tags": OWNER}},
+            "255": {"config": {**usual, "name": "silent", "tags": OWNER, "ipconfig0": "ip=dhcp", "agent": "1"}},
+            "256": {"config": {"name": "bare", "tags": OWNER}},
         },
-        pools={"runners": {"vms": [251, 252, 253]}},
+        pools={"runners": {"vms": [251, 252, 253, 254, 255, 256]}},
     )
+    pve_double.admin.fault(agent_silent=True, vmid=255)
+    for vmid in (251, 255, 256):
+        role.api.wait(role.api.vm(vmid).status.start.post())
     source = tmp_path / "inventory.proxmox.yml"
     shutil.copy(CHECKOUT / source.name, source)
     told = {
         "PROXMOX_URL": f"https://{pve_double.host}:{pve_double.port}",
         "PROXMOX_TOKEN_SECRET": SECRET,
-        "REQUESTS_CA_BUNDLE": str(pve_tls[1]),
+        "REQUESTS_CA_BUNDLE": _followed(source, pve_tls[1]),
         "ANSIBLE_COLLECTIONS_PATH": str(community_proxmox.path(major)),
         "HOME": str(tmp_path),
     }
@@ -430,11 +438,26 @@ def test_the_inventory_that_is_shipped(
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert sorted(found["github_runners"]["hosts"]) == ["described", "gh-runner-01"]
+    assert sorted(found["github_runners"]["hosts"]) == ["bare", "described", "gh-runner-01", "silent"]
     hosts = found["_meta"]["hostvars"]
-    addresses = {name: hosts[name]["ansible_host"] for name in found["github_runners"]["hosts"]}
-    assert [*map(_plain, (addresses["gh-runner-01"], addresses["described"]))] == ["192.0.2.100", "192.0.2.51"]
+    addresses = {name: _plain(told["ansible_host"]) for name, told in hosts.items() if "ansible_host" in told}
+    ours = {"gh-runner-01": "192.0.2.100", "described": "192.0.2.51"}
+    assert {name: addresses[name] for name in found["github_runners"]["hosts"] if name in addresses} == ours
     assert (_plain(hosts["gh-runner-01"]["ansible_user"]), "ansible_user" in hosts["described"]) == ("admin", False)
+
+
+def _followed(inventory: Path, authority: Path) -> str:
+    """REQUESTS_CA_BUNDLE, as who follows the inventory's words has it. It takes the place of all other authorities."""
+    system = inventory.parent / "ca-certificates.crt"
+    system.write_text("the system's\n")
+    shutil.copy(authority, inventory.parent / "pve-root-ca.pem")
+    said = re.findall(r"^#   ((?:cat|export) .+)$", inventory.read_text("utf-8"), re.MULTILINE)
+    script = "\n".join(["set -eu", *said, 'printf %s "$REQUESTS_CA_BUNDLE"'])
+    assert f"/etc/ssl/certs/{system.name}" in script
+    script = script.replace(f"/etc/ssl/certs/{system.name}", str(system))
+    done = subprocess.run(["bash", "-c", script], cwd=inventory.parent, capture_output=True, text=True, check=True)
+    assert Path(done.stdout).read_text("utf-8") == system.read_text("utf-8") + authority.read_text("utf-8")
+    return done.stdout
 
 
 def _plain(value: Any) -> Any:

@@ -236,6 +236,11 @@ OURS = {"tags": OWNER, "name": "gh-runner-01"}
             _template(boot="order=net0", scsi1="local-lvm:x,size=1G"),
             "template = 9999: its boot order names no disk",
         ),
+        (
+            {"template": 9999},
+            _template(description=f"{OWNER}-template\n\nhttps://cloud.debian.org/images/a.qcow2 sha512:ab\n"),
+            "address = dhcp: the template 9999 was made of a distribution's image, which has no guest agent",
+        ),
         ({}, _template(net0=None), 'bridge = "": not set, and the template has no network device'),
         ({"node": "pve7"}, None, "node = pve7: no such node. Do: write one of pve1"),
         ({}, _node(status="offline"), "template = 9999: the node pve1 is offline"),
@@ -291,6 +296,20 @@ def test_what_a_template_should_have_is_said(change: Json, note: str) -> None:
     assert plan["problems"] == []
     assert len(plan["notes"]) == bool(note)
     assert note in "".join(plan["notes"])
+
+
+@pytest.mark.parametrize(
+    ("address", "notes"),
+    [
+        ("192.168.1.250/24", f"{OWNER}-template\n\nhttps://cloud.debian.org/a.qcow2"),
+        ("dhcp", f"{OWNER}-template\n\nhttps://images.home.lan/debian-with-the-agent.qcow2"),
+        ("dhcp", "by hand from https://cloud.debian.org/a.qcow2, with the agent"),
+    ],
+)
+def test_an_agent_may_be_in_an_image_that_nobody_knows(address: str, notes: str) -> None:
+    cluster = Cluster()
+    _template(description=notes)(cluster)
+    assert cluster.plan(variables(address=address))["problems"] == []
 
 
 def test_all_that_a_clone_takes_space_of() -> None:
@@ -560,8 +579,34 @@ def test_what_was_not_done_is_told_with_its_reason() -> None:
         refused = [{"item": {"vmid": 250}, "msg": f"Unable to clone vm x from vmid 9999{between}403 Forbidden: no"}]
         (problem,) = filters.left_over(plan, ["create"], refused, read)["problems"]
         assert "create failed: 403 Forbidden: no (" in problem
+    slow = "HTTPSConnectionPool(host='pve1.lan', port=8006): Read timed out. (read timeout=30)"
+    (problem,) = filters.left_over(plan, ["create"], [{"item": {"vmid": 250}, "msg": slow}])["problems"]
+    assert f"create failed: {slow} (nothing of it is there). Do: raise proxmox_runner_vm_api_timeout" in problem
     cluster.run(told)
     assert filters.left_over(cluster.plan(told), ["create", "update", "start"])["problems"] == []
+
+
+def test_why_qemu_did_not_start_is_told_in_its_own_words() -> None:
+    cluster, told = Cluster(), variables()
+    cluster.run(told, until="update")
+    plan = cluster.plan(told)
+    results = [{"item": {"vmid": 250}, "msg": "Reached timeout while waiting for starting VM. Last line: x"}]
+    path, log = (
+        "/nodes/pve1/tasks?vmid=250&typefilter=qmstart&limit=1&source=all",
+        "/nodes/pve1/tasks/UPID:1/log?limit=500",
+    )
+    ended = {"upid": "UPID:1", "endtime": 1, "status": "start failed: QEMU exited with code 1"}
+    read = {"answers": [{"path": path, "status": 200, "reason": "", "data": [ended]}]}
+    left = filters.left_over(plan, ["start"], results, read)
+    assert (left["paths"], left["logs"]) == ([path], [log])
+    why = "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory"
+    lines = ["generating cloud-init ISO", why, "TASK ERROR: start failed: QEMU exited with code 1"]
+    answer = {"path": log, "status": 200, "reason": "", "data": [{"n": n, "t": t} for n, t in enumerate(lines, 1)]}
+    (problem,) = filters.left_over(plan, ["start"], results, read, {"answers": [answer]})["problems"]
+    assert f"start failed: start failed: QEMU exited with code 1; {why} (what is there stays" in problem
+    assert "Do: write less proxmox_runner_vm_memory, or stop another VM" in problem
+    ended["status"] = "OK"
+    assert filters.left_over(plan, ["start"], results, read)["logs"] == []
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -572,6 +617,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("api_token_id", "ansible@pve!runners", "write runners"),
     ("api_token_id", "", "not a token's name"),
     ("api_token_secret", "", "(hidden): not a token's secret"),
+    ("api_token_secret", "", "read -rs PROXMOX_TOKEN_SECRET && export PROXMOX_TOKEN_SECRET"),
     ("api_timeout", "soon", "not a whole number"),
     ("ca_file", "ca.pem", "not an absolute path"),
     ("validate_certs", "maybe", "not true or false"),

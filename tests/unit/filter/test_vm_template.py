@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_template
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils.vm_options import OWNER, TEMPLATE_MARK
 
 from .vm_cluster import SECRET, Cluster, variables
 
@@ -20,7 +20,7 @@ URL = "https://cloud.example/trixie/debian-13.qcow2"
 SAID = {"image_url": URL, "image_checksum": f"sha512:{HEX}"}
 VOLUME = "local:import/debian-13-0123456789abcdef.qcow2"
 CREATING = ["create", "convert", "rename"]
-NOTES = f"{vm_template.MARK}\n\n{URL} sha512:{HEX}\n"
+NOTES = f"{TEMPLATE_MARK}\n\n{URL} sha512:{HEX}\n"
 
 
 class Lab(Cluster):
@@ -103,7 +103,11 @@ def test_ours_is_finished_from_wherever_it_is(config: dict[str, Any], actions: l
         # A clone of our template that somebody made by hand has its notes.
         ({"name": "theirs", "description": NOTES}, "theirs on pve1 has it"),
         ({"name": vm_template.UNFINISHED, "description": "theirs"}, "has it, and is no template of ours"),
-        ({"name": "old", "description": f"{vm_template.MARK} http://x", "template": 1}, "made of another image"),
+        ({"name": "old", "description": f"{TEMPLATE_MARK} http://x", "template": 1}, "made of another image"),
+        (
+            {"name": "old", "description": f"{TEMPLATE_MARK} http://x", "template": 1},
+            "qm destroy 9999, and then give the token its roles on /vms/9999 again",
+        ),
     ],
 )
 def test_a_strangers_is_never_touched(config: dict[str, Any], problem: str) -> None:
@@ -231,6 +235,7 @@ def test_a_task_that_goes_on_is_waited_for() -> None:
         ("checksum mismatch: got 'a'", "403 Forbidden: Permission check failed", "download failed: 403 Forbidden"),
         ("OK", "Reached timeout", "download failed: Reached timeout"),
         ("", "", "download failed: Proxmox VE gave no reason"),
+        ("", "Read timed out. (read timeout=30)", "Do: raise proxmox_runner_vm_api_timeout"),
     ],
 )
 def test_why_something_was_not_done(ended: str, said: str, problem: str) -> None:
