@@ -38,7 +38,7 @@ doctor: venv ## has this machine what the demo and the tests need? Changes nothi
 engine: venv ## a Docker Engine: checks, and on a fresh Debian or Ubuntu server installs and starts one
 	@$(RUN) tests.lab engine
 
-demo: venv ## the main job, for real, on a host of its own: three runners, six jobs, scale up and down
+demo: venv ## the main job, for real, on a VM that it makes: three runners, six jobs, scale up and down
 	@$(RUN) tests.lab demo
 
 demo-down: venv ## remove all that the demo made

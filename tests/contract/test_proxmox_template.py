@@ -22,8 +22,12 @@ import pytest
 from proxmoxer import ProxmoxAPI, ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_template
+from tests.contract.proxmox import SECRET
 from tests.contract.role import README, VERSIONS, Role, documented, without
+from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.server import CLUSTER, Double
+from tests.e2e.readme import Place, blocks
+from tests.lab.common import CHECKOUT
 
 Json = dict[str, Any]
 URL = "https://cloud.example/debian-13-genericcloud-amd64.qcow2"
@@ -97,6 +101,23 @@ def test_what_is_documented_is_enough(pve_double: Double, pve_tls: tuple[Path, P
     assert (plan["problems"], plan["notes"]) == ([], [])
     assert role.api.wait(role.api.vm(9999).clone.post(newid=250, full=1, pool="runners")) == "OK"
     assert not pve_double.admin.state()["vms"]["250"]["image"]["agent"]
+
+
+@pytest.mark.parametrize("major", VERSIONS)
+def test_the_collections_page_gives_the_same(major: int) -> None:
+    """Its one block, with what it says about version 8: the privileges that are tried here, and no other."""
+    page = (CHECKOUT / "README.md").read_text("utf-8")
+    (block,) = [block for block in blocks(page) if block.place is Place.NODE]
+    text = f"pvesh() {{ :; }}\n{block.text}"
+    if major == 8:
+        assert "On Proxmox VE 8 write `VM.Monitor` in place of the two `VM.GuestAgent.…`." in " ".join(page.split())
+        text, replaced = re.subn(r"VM\.GuestAgent\.\w+ VM\.GuestAgent\.\w+", "VM.Monitor", text)
+        assert replaced == 1
+    rules, pools = pveum.rules(text, SECRET)
+    there = documented(major, template=True)
+    assert pools == ["runners"]
+    assert (rules["users"], rules["roles"]) == (there["users"], there["roles"])
+    assert sorted(map(repr, rules["acl"])) == sorted(map(repr, there["acl"]))
 
 
 PLANNED = documented(9, template=True)

@@ -12,6 +12,9 @@ of bash without such a line is typed in the user's own shell. After a block may 
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -72,6 +75,44 @@ def _place(first: str, language: str) -> tuple[Place | None, str]:
     if match := re.fullmatch(r"# ([\w./-]+\.(?:ini|ya?ml))", first):
         return Place.FILE, match[1]
     return (Place.SHELL, "") if language == "bash" else (None, "")
+
+
+#: A node on which only storages are real. What cannot be said to its programs ends the script.
+_NODE = """
+pveum() { :; }
+pvesh() {
+  [[ "$1 ${2%/*} ${*:3}" == "get /storage --output-format json" ]] || return 1
+  printf '{"content":"%s","digest":"0","storage":"%s","type":"dir"}\\n' "${content[${2##*/}]}" "${2##*/}"
+}
+pvesm() {
+  [[ "$1 $3 $#" == "set --content 4" ]] || return 1
+  printf '%s\\t%s\\n' "$2" "$4"
+}
+"""
+
+
+def storages(script: str, contents: Mapping[str, str]) -> dict[str, list[str]]:
+    """What storages keep after what an administrator has typed on the node.
+
+    Args:
+        script: bash, with `pvesm set NAME --content LIST`, which replaces a list, and `pvesh get /storage/NAME`.
+        contents: the lists before, by the storage's name.
+
+    Returns:
+        The lists of those that were set.
+
+    Raises:
+        subprocess.CalledProcessError: these programs have no such command here.
+    """
+    before = " ".join(f"[{name}]={shlex.quote(content)}" for name, content in contents.items())
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"declare -A content=({before})\n{_NODE}{script}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    told = (line.split("\t") for line in done.stdout.splitlines())
+    return {name: list(dict.fromkeys(content.split(","))) for name, content in told}
 
 
 def substituted(text: str, table: dict[str, str]) -> str:

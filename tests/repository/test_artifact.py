@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -124,20 +125,26 @@ def bare(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+#: The playbooks that come next.
+NEXT = re.compile(r"\d\. ansible-playbook ephemeral\.github_runners\.(\w+)")
+
+
 def test_init_lays_down_the_examples(bare: Path) -> None:
     """The playbooks work when nothing but the four folders is left, and `init` gives what the repository shows."""
     collections = {"ANSIBLE_COLLECTIONS_PATH": str(bare / "collections")}
     project = bare / "project"
     project.mkdir()
     playbook = f"{NAMESPACE}.{NAME}.init"
-    ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", **collections)
+    said = ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", **collections)
+    assert NEXT.findall(said) == ["deploy"] and "write your hosts" in said
     laid = {path.relative_to(project): path.read_text("utf-8") for path in project.rglob("*") if path.is_file()}
     shown = {path: sources.text(path) for path in sources.files("group_vars")}
     assert laid.pop(Path("inventory.ini")) == sources.text("inventory.example.ini")
     assert laid == shown
 
     (project / "inventory.ini").write_text("# mine\n")
-    ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", "-e", "proxmox=true", **collections)
+    said = ansible(bare, "ansible-playbook", playbook, "-e", f"dest={project}", "-e", "proxmox=true", **collections)
+    assert NEXT.findall(said) == ["template", "site"] and "write your hosts" not in said
     for name, shown_as in (("proxmox.yml", "proxmox.example.yml"), ("inventory.proxmox.yml", "inventory.proxmox.yml")):
         assert (project / name).read_text("utf-8") == sources.text(shown_as)
     assert (project / "inventory.ini").read_text() == "# mine\n", "init wrote over the user's file"

@@ -60,8 +60,6 @@ def test_what_is_shown_is_right(place: str) -> None:
     example = told(yaml.safe_dump(EXAMPLE))
     shown = told(PAGES[place]) if place in PAGES else example
     assert shown
-    if f"{PREFIX}vms" in shown:  # each has its own address, or asks for one
-        example |= {f"{PREFIX}address": "dhcp", f"{PREFIX}gateway": ""}
     assert wanted({**DEFAULTS, **example, **shown})["problems"] == []
 
 
@@ -71,6 +69,18 @@ def test_the_several_vms_of_the_example_are_right() -> None:
     found = wanted({**DEFAULTS, **told(yaml.safe_dump(EXAMPLE)), **told(commented)})
     assert found["problems"] == []
     assert [vm["address"] for vm in found["vms"]] == ["192.168.1.250/24", "192.168.1.251/24"]
+
+
+def test_the_names_that_may_differ_are_those_that_are_taken() -> None:
+    """To uncomment a line of the example changes nothing, until it is edited."""
+    text = (ROOT / "proxmox.example.yml").read_text("utf-8")
+    names = ("template_storage", "image_storage", "node", "bridge")
+    shown = told("\n".join(re.findall(rf"^# ({PREFIX}(?:{'|'.join(names)}): .*)$", text, re.MULTILINE)))
+    assert set(shown) == {PREFIX + name for name in names}
+    assert wanted({**DEFAULTS, **told(yaml.safe_dump(EXAMPLE)), **shown})["problems"] == []
+    kept = {name: value for name, value in shown.items() if DEFAULTS[name]}
+    assert kept == {name: DEFAULTS[name] for name in kept}
+    assert set(kept) == {f"{PREFIX}template_storage", f"{PREFIX}image_storage"}
 
 
 def test_every_variable_that_is_named_is_there() -> None:
