@@ -142,6 +142,16 @@ def test_an_agent_that_never_answers(rig: Rig) -> None:
     assert "its guest agent tells no address: QEMU guest agent is not running" in text
 
 
+@EITHER_MAJOR
+def test_a_limit_is_of_time_and_not_of_questions(rig: Rig) -> None:
+    """An API that takes its time to answer does not make it longer: there is time for two questions, and not for ten."""
+    rig.double.admin.fault(agent_silent=True)
+    rig.double.admin.fault(delay=6, path="/agent/network-get-interfaces")
+    rig.run(address_timeout=10, api_timeout=30, **SMALL).problems()
+    asked = [entry["path"] for entry in rig.double.admin.journal()["entries"]]
+    assert 1 <= ends(asked).count("network-get-interfaces") <= 2
+
+
 @pytest.mark.parametrize("major", [1])
 def test_an_api_that_is_slow(rig: Rig) -> None:
     """Trap: five seconds, and version 1.4 of the modules knows no other limit; version 2 has that of the role."""
