@@ -144,7 +144,7 @@ def test_an_agent_that_never_answers(rig: Rig) -> None:
 
 @EITHER_MAJOR
 def test_a_limit_is_of_time_and_not_of_questions(rig: Rig) -> None:
-    """An API that takes its time to answer does not make it longer: there is time for two questions, and not for ten."""
+    """A slow API does not make it longer: there is time for two questions, and not for ten."""
     rig.double.admin.fault(agent_silent=True)
     rig.double.admin.fault(delay=6, path="/agent/network-get-interfaces")
     rig.run(address_timeout=10, api_timeout=30, **SMALL).problems()

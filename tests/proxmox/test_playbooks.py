@@ -23,7 +23,7 @@ SEED: dict[str, object] = {
 }
 
 
-def tell(rig: Rig, seed: dict[str, object] = SEED, **more: object) -> None:
+def tell(rig: Rig, **more: object) -> None:
     """Write the variables file."""
     own = {
         "api_hosts": rig.double.host,
@@ -35,7 +35,7 @@ def tell(rig: Rig, seed: dict[str, object] = SEED, **more: object) -> None:
         "pool": "runners",
     }
     told = {f"proxmox_runner_vm_{name}": value for name, value in own.items()}
-    (rig.folder / "proxmox.yml").write_text(json.dumps({**told, **seed, **more}))
+    (rig.folder / "proxmox.yml").write_text(json.dumps({**told, **more}))
 
 
 @EITHER_MAJOR
@@ -44,7 +44,7 @@ def test_the_old_names_are_taken(rig: Rig, playbook: str) -> None:
     if playbook == "destroy":
         config = {"name": "ephemeral-github-runners-unfinished"}
         rig.double.admin.define(vms={"250": {"config": config}}, pools={"runners": {"vms": [250]}})
-    tell(rig)
+    tell(rig, **SEED)
     said = rig.play(f"ephemeral.github_runners.{playbook}", "--check", "-e", "@proxmox.yml")
     assert said.code == 0, said.text
     for words in {
@@ -57,7 +57,7 @@ def test_the_old_names_are_taken(rig: Rig, playbook: str) -> None:
 
 @EITHER_MAJOR
 def test_old_and_new_names_may_not_differ(rig: Rig) -> None:
-    tell(rig, proxmox_runner_vm_vmid=251)
+    tell(rig, **SEED, proxmox_runner_vm_vmid=251)
     said = rig.play("ephemeral.github_runners.destroy", "--check", "-e", "@proxmox.yml")
     assert "proxmox_runner_vm_vmid = 251: runner_vm_id says 250. Do: keep" in said.problems()
 
@@ -109,7 +109,7 @@ def test_one_vm_of_several_stops_no_other_and_none_goes_before_its_runners(rig: 
         told = {"vms": vms, "cores": 1, "memory": 512, "full_clone": False, "address_timeout": 3, "ssh_timeout": 1}
         told |= {"shutdown_timeout": 3, "known_hosts_file": str(rig.folder / "known_hosts"), **more}
         own = {f"proxmox_runner_vm_{option}": value for option, value in told.items()}
-        tell(rig, {}, **own)
+        tell(rig, **own)
         return rig.play(name, "-i", "inventory.ini", "-e", "@proxmox.yml", *words, environ=environ)
 
     # One has no address, since its agent is silent. The run goes on with the others, and ends red.

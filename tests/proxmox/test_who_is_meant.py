@@ -43,7 +43,7 @@ def test_a_local_play_waits_for_the_vm_and_not_for_this_machine(rig: Rig, vm: Gu
     def play() -> str:
         told = {"vmid": 250, "wait": True, "cores": 1, "memory": 512, "ssh_timeout": 5}
         told["known_hosts_file"] = str(rig.folder / "known_hosts")
-        tell(rig, {}, **{f"proxmox_runner_vm_{name}": value for name, value in told.items()})
+        tell(rig, **{f"proxmox_runner_vm_{name}": value for name, value in told.items()})
         said = rig.play("local.yml", "-e", "@proxmox.yml")
         return "" if said.code == 0 else said.text
 
@@ -81,7 +81,7 @@ def test_a_limit_that_means_nothing_that_there_is(rig: Rig) -> None:
     (rig.folder / "metal.ini").write_text("[github_runners]\nmetal\n")
 
     def play(playbook: str, limit: str, *words: str) -> Said:
-        tell(rig, {}, proxmox_runner_vm_vmid=250, proxmox_runner_vm_address="192.0.2.50/24")
+        tell(rig, proxmox_runner_vm_vmid=250, proxmox_runner_vm_address="192.0.2.50/24")
         given = ("-e", "@proxmox.yml", "--check", "--limit", limit, *words)
         return rig.play(f"ephemeral.github_runners.{playbook}", *given)
 
