@@ -44,17 +44,18 @@ demo: venv ## the main job, for real, on a VM that it makes: three runners, six 
 demo-down: venv ## remove all that the demo made
 	@$(RUN) tests.lab demo-down
 
-# Two streams side by side, since hosts mostly wait. What the second one says comes at the end.
+# Each goes on where another has failed: who pushes sees all that is wrong at once.
+parts = code=0; for part in $(1); do $(MAKE) --no-print-directory $$part || code=$$?; done
+
+# Two streams side by side, about as long as each other. What the second one says comes at the end.
 test: engine ## all tests
 	@mkdir -p .cache; $(MAKE) --no-print-directory beside >.cache/beside.log 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null' INT TERM; code=0; \
-	$(MAKE) --no-print-directory shared-host || code=$$?; \
+	trap 'kill $$beside 2>/dev/null' INT TERM; \
+	$(call parts,shared-host molecule); \
 	wait $$beside || code=$$?; cat .cache/beside.log; exit $$code
 
-# Each goes on where another has failed: who pushes sees all that is wrong at once.
 beside: engine
-	@code=0; for part in lint sanity unit contract proxmox molecule own-host; do \
-		$(MAKE) --no-print-directory $$part || code=$$?; done; exit $$code
+	@$(call parts,lint sanity unit contract proxmox own-host); exit $$code
 
 lint: venv ## style, types, Ansible's and Galaxy's rules
 	@$(RUN) tests.gates lint
