@@ -22,7 +22,7 @@ from proxmoxer import ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
 from ansible_collections.ephemeral.github_runners.plugins.modules import proxmox_api_info
-from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_options, vm_plan, vm_reach
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_ask, vm_options, vm_plan, vm_reach
 from tests.contract.proxmox import SECRET, TOKEN, USER, Api
 from tests.doubles.proxmox import pveum
 from tests.doubles.proxmox.server import Double
@@ -100,12 +100,12 @@ class Role:
 
     def host(self) -> Json:
         """Which API host is to be used."""
-        return filters.proxmox_vm_host(self.read([]), self.wanted)
+        return vm_ask.host(self.read([]), self.wanted)
 
     def plan(self, filter_name: str = "proxmox_vm_plan") -> Json:
         """What is to be done, by what there is."""
-        first = self.read(filters.proxmox_vm_questions(self.wanted))
-        reads = [first, self.read(filters.proxmox_vm_questions(self.wanted, first))]
+        first = self.read(vm_ask.questions(self.wanted))
+        reads = [first, self.read(vm_ask.questions(self.wanted, first))]
         found: Json = getattr(filters, filter_name)(self.wanted, reads)
         assert SECRET not in repr(found)
         return found

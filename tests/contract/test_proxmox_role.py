@@ -20,6 +20,7 @@ import pytest
 from proxmoxer import ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_ask
 from tests.contract.proxmox import SECRET, USER
 from tests.contract.role import KEY_FILE, VERSIONS, Role, documented, without
 from tests.doubles.proxmox import pveum
@@ -349,14 +350,14 @@ def test_a_clone_into_the_pool_is_waited_for(pve_double: Double, pve_tls: tuple[
     clone = role.api.root.nodes("pve").qemu(9999).clone
     upid = clone.post(newid=250, name=act["unfinished"], pool="runners")
     assert role.api.root.cluster.tasks.get() == []
-    first = role.read(filters.proxmox_vm_questions(role.wanted))
-    paths = filters.proxmox_vm_questions(role.wanted, first)
-    for asked in (paths, filters.proxmox_vm_again({"vms": [act]})):
-        assert filters.proxmox_vm_cloning(role.read(asked))
+    first = role.read(vm_ask.questions(role.wanted))
+    paths = vm_ask.questions(role.wanted, first)
+    for asked in (paths, vm_ask.again({"vms": [act]})):
+        assert vm_ask.cloning(role.read(asked))
     pve_double.admin.clear_faults()
     assert role.api.wait(upid) == "OK"
     last = role.read(paths)
-    assert not filters.proxmox_vm_cloning(last)
+    assert not vm_ask.cloning(last)
     plan = filters.proxmox_vm_plan(role.wanted, [first, last])
     assert (plan["problems"], plan["vms"][0]["actions"]) == ([], ["update", "start"])
 

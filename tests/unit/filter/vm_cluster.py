@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,11 +15,13 @@ from urllib.parse import quote
 import yaml
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
+from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_ask
 
 Json = dict[str, Any]
 DEFAULTS: Json = yaml.safe_load(
     (Path(__file__).parents[3] / "roles" / "proxmox_runner_vm" / "defaults" / "main.yml").read_text("utf-8")
 )
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@home"
 SECRET = "0a1b2c3d-secret-of-the-token"
 PREFIX = "proxmox_runner_vm_"
 NEEDED: Json = {
@@ -29,6 +32,8 @@ NEEDED: Json = {
     f"{PREFIX}vmid": 250,
 }
 OWNER = "ephemeral-github-runners"
+#: Where the clones of the template are asked for: a token is not shown its own tasks in those of the cluster.
+CLONES = "/nodes/pve1/tasks?vmid=9999&typefilter=qmclone&source=active"
 #: All that the role ever needs, where it needs it.
 PRIVILEGES: dict[str, list[str]] = {
     "/vms/9999": ["VM.Audit", "VM.Clone"],
@@ -144,8 +149,8 @@ class Cluster:
         """What the role makes of it: it asks as the role does."""
         wanted = filters.wanted(variables)
         assert wanted["problems"] == []
-        first = self.read(filters.proxmox_vm_questions(wanted))
-        reads = [first, self.read(filters.proxmox_vm_questions(wanted, first))]
+        first = self.read(vm_ask.questions(wanted))
+        reads = [first, self.read(vm_ask.questions(wanted, first))]
         found: Json = getattr(filters, filter_name)(wanted, reads, *more)
         assert SECRET not in repr(found)
         return found
@@ -195,3 +200,30 @@ class Cluster:
         }
         for option, value in options.items():
             self.configs[vmid][option] = forms.get(option, lambda same: same)(value)
+
+
+def two_nodes(cluster: Cluster) -> None:
+    """Have a second node, like the first."""
+    cluster.nodes["pve2"] = dict(cluster.nodes["pve1"])
+    cluster.storages["pve2", "local-lvm"] = dict(cluster.storages["pve1", "local-lvm"])
+
+
+def deployed(**options: Any) -> tuple[Cluster, Json]:
+    """A cluster in which the VM of these options is there and runs."""
+    cluster, told = Cluster(), variables(**options)
+    cluster.run(told)
+    return cluster, told
+
+
+def actions(plan: Json) -> list[list[str]]:
+    """What a plan does with each VM."""
+    return [act["actions"] for act in plan["vms"]]
+
+
+def someone(config: Json, **resource: Any) -> Callable[[Cluster], None]:
+    """A change: the VMID is taken, by a clone with these options."""
+
+    def change(cluster: Cluster) -> None:
+        cluster.add(250, {**cluster.configs[9999], "template": 0, "name": "theirs", "tags": "", **config}, **resource)
+
+    return change
