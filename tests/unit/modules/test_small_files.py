@@ -79,6 +79,39 @@ def test_permissions_and_what_is_no_text_are_repaired(tmp_path: Path) -> None:
     assert content(folder) == FILES
 
 
+def test_a_folder_without_files_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    assert [run(folder, files={})["changed"] for _each in range(2)] == [True, False]
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir(0o700)
+    run(folder)
+    assert (folder.stat().st_mode & 0o777, content(folder)) == (0o700, FILES)
+
+
+def test_an_owner_is_kept(tmp_path: Path) -> None:
+    """Without root one may only keep what one has: then a change is refused, which is as good a sign of it."""
+    folder, mine = tmp_path / "x", {"owner": str(os.getuid()), "group": str(os.getgid())}
+    assert run(folder, **mine)["written"] == sorted(FILES)
+    assert run(folder, **mine)["changed"] is False
+    theirs = {"owner": "1234", "group": "2345"}
+    assert run(folder, check=True, **theirs)["written"] == sorted(FILES)
+    assert (folder / "one.py").stat().st_uid == os.getuid()
+    found = run(folder, **theirs)
+    if os.getuid():
+        assert found["msg"].startswith("chown failed")
+        return
+    assert (found["written"], run(folder, **theirs)["changed"]) == (sorted(FILES), False)
+    (folder / "one.py").unlink()
+    assert run(folder, **theirs)["written"] == ["one.py"]
+    run(tmp_path / "new", **theirs)
+    for path in (folder / "one.py", tmp_path / "new", tmp_path / "new" / "package"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "a/../../b"])
 def test_nothing_is_written_elsewhere(tmp_path: Path, name: str) -> None:
     found = run(tmp_path / "x", files={name: "x"})
