@@ -75,7 +75,7 @@ proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 killed: venv ## the same role, killed at each single place of a run; an hour and more, and not in `test`
 	@$(RUN) pytest tests/proxmox/each_place.py
 
-real-vm: engine ## the whole way on a virtual machine, emulated by QEMU; half an hour, and not in `test`
+real-vm: engine ## the whole way on a virtual machine, emulated by QEMU; a quarter of an hour, and not in `test`
 	@$(RUN) pytest tests/e2e/own_host/real_vm.py
 
 e2e: shared-host own-host ## the lab, real hosts, real Docker, real ansible-playbook
