@@ -88,6 +88,41 @@ def test_a_lost_journal_adopts_what_runs_and_deletes_nothing(host: Host) -> None
     assert host.world.killed_busy == []
 
 
+def lose_the_journal(host: Host) -> None:
+    host.journal.close()
+    for file in (host.folder / "state").iterdir():
+        file.unlink()
+
+
+def test_a_slot_without_journal_and_settings_leaves_all_the_same(host: Host) -> None:
+    """Its container's labels tell the scope, and the end of its name the registration."""
+    host.online()
+    host.world.take_job(host.of("runner-2"), "build")
+    lose_the_journal(host)
+    host.want(["runner-1"])
+    host.start()
+    host.rounds(100)
+    assert {c.slot for c in host.world.containers.values()} == {"runner-1", "runner-2"}, "the busy one stays"
+    host.world.end_job(host.of("runner-2"))
+    host.rounds(10)
+    assert len(host.world.registered) == 1
+    assert host.world.killed_busy == []
+
+
+def test_a_runner_is_known_under_an_older_prefix(host: Host) -> None:
+    host.online()
+    before = set(host.world.containers)
+    lose_the_journal(host)
+    host.file.write_text(host.file.read_text().replace('"name_prefix": "host"', '"name_prefix": "renamed"'))
+    host.start()
+    host.rounds(20)
+    assert set(host.world.containers) == before
+    host.supervisor.drain([], "drain", None)
+    host.rounds(100)
+    assert host.world.containers == {}
+    assert host.world.registered == {}
+
+
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
     host.online()
     busy, idle = host.of("runner-3"), host.of("runner-2")

@@ -27,7 +27,7 @@ from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
 from .observe import Observer
-from .provider import Definition, Found, Provider, ProviderError
+from .provider import Definition, Provider, ProviderError
 from .report import Reporter
 from .settings import Settings, SettingsError, load_settings
 from .status import Status
@@ -175,8 +175,9 @@ class Supervisor:
             # Should the Compose file be a newer one by now, the runner is one of an old definition, and goes again.
             self._fly(action.slot, self._effects.fill, action.slot, pool, definition)
         elif isinstance(action, Adopt):
-            found = Found(view.machine, view.pool or (pool.name if pool else ""), pool.scope if pool else "")
-            self._effects.adopt(action.slot, found, pool)
+            found = self.observer.found[action.slot]
+            here = [pool, *self.settings.pools]
+            self._effects.adopt(action.slot, found, next((p for p in here if p and p.scope == found.scope), pool))
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
