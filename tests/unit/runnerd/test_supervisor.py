@@ -123,6 +123,16 @@ def test_a_runner_is_known_under_an_older_prefix(host: Host) -> None:
     assert host.world.registered == {}
 
 
+def test_a_slot_that_left_while_nobody_looked_leaves_the_compose_file(host: Host) -> None:
+    host.online()
+    host.want(["runner-1", "runner-2"])
+    lose_the_journal(host)
+    host.world.take_away(host.of("runner-3"))
+    host.start()
+    host.rounds(20)
+    assert host.world.released == ["runner-3"]
+
+
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
     host.online()
     busy, idle = host.of("runner-3"), host.of("runner-2")
