@@ -133,6 +133,20 @@ def test_a_slot_that_left_while_nobody_looked_leaves_the_compose_file(host: Host
     assert host.world.released == ["runner-3"]
 
 
+def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def broken(scope: str, credential: str, version: str) -> None:
+        tries.append(version)
+        raise RuntimeError("a bug")
+
+    host.world.versions = dict.fromkeys(SLOTS, "2.336.0")
+    monkeypatch.setattr(host.world, "version_end", broken)
+    host.online()
+    host.rounds(60)
+    assert 2 <= len(tries) <= 4
+
+
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
     host.online()
     busy, idle = host.of("runner-3"), host.of("runner-2")

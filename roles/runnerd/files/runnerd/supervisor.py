@@ -119,7 +119,7 @@ class Supervisor:
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
-                if chore.name not in self._flights:
+                if chore.name not in self._flights and self._backoff.failures(chore.name).retry_at <= world.now:
                     self._fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
             self._release_left(world)
