@@ -90,8 +90,7 @@ class Service:
     def __init__(self, time: Time, history: History) -> None:
         self.time = time
         self.history = history
-        # A runner's word counts at once here, and each is heard whenever anything happens.
-        self.github = GitHub(GitHubClock(time), Settings(lease_life=1e9, pickup_life=300.0))
+        self.github = GitHub(GitHubClock(time), Settings())
         self.unreachable = False
         self.point: Callable[[str], None] = lambda name: None
         self._credentials: dict[str, Credential] = {}

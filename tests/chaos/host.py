@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A runner host: its files, its Docker, and the process of runnerd, which can be killed and is started again by systemd.
+"""A runner host: its files, its Docker, and the process of runnerd, which can be killed and comes back as with systemd.
 
 runnerd's parts are the real ones. Three have another shell: actions run in this thread, one after the other
 (`_Flights`); the runners' output is read without threads (`_Ears`); the journal tells of its commits (`_Journal`).
@@ -231,7 +231,7 @@ class Host:
         except Killed:
             self.end("killed", self.killed_for)
             return
-        broker = GitHubBroker(settings.github, self.credentials, "chaos", now=self.clock.wall)
+        broker = GitHubBroker(settings.github, self.credentials, "chaos", now=self.clock.wall, steady=self.clock.now)
         broker._options["sleep"] = self.time.passes
         self.journal, self.flights = journal, _Flights(self.dice, self.history)
         self.supervisor = Supervisor(

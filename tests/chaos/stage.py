@@ -19,6 +19,7 @@ from .host import Host, Killed
 from .invariants import USUAL, Budget, violations
 from .world import Time
 
+LEASE = 60.0  # seconds: a worker tells GitHub at least so often that it lives
 PATIENCE = 7200.0  # seconds until all must be well again
 
 
@@ -87,6 +88,8 @@ class Stage:
                     if host.time.at >= host.frozen_until:
                         host.engine.tick()
             due = min(host.due for host in self.hosts)
+            if any(container.working for host in self.hosts for container in host.engine.all):
+                due = min(due, self.time.at + LEASE)
             self.time.at = min(max(due, self.time.at + 0.01), end)
 
     def until(self, done: Any, what: str, patience: float = PATIENCE) -> float:
