@@ -64,7 +64,7 @@ sanity: venv ## ansible-test sanity
 	@$(RUN) tests.gates sanity
 
 unit: venv ## what needs no Docker
-	@$(RUN) pytest tests/unit tests/repository
+	@$(RUN) pytest tests/unit tests/repository tests/chaos
 
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract

@@ -269,6 +269,11 @@ class FakeWorld:
         self.forget(container)
         self.die(container, 0)
 
+    def take_away(self, container: Container) -> None:
+        """By hand, with its registration."""
+        self.forget(container)
+        del self.containers[container.id]
+
     def forget(self, container: Container) -> None:
         runner = self.runner_of(container)
         if runner is not None:

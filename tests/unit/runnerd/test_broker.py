@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -111,6 +112,26 @@ def test_until_when_a_version_is_taken(double: Double) -> None:
     assert broker.version_end("my-org", "default", "2.336.0") is None
     old = broker.version_end("my-org", "default", "2.335.0")
     assert old is not None
+
+
+def test_what_github_wants_rest_from_is_not_used_at_another_scope_either(double: Double) -> None:
+    broker = broker_of(double, {"default": {"token": GOOD}, "other": {"token": READER}})
+    double.admin.fault(status=429, retry_after=60, times=1)
+    with pytest.raises(errors.RateLimited):
+        broker.runners("my-org", "default")
+    asked = len(double.admin.journal()["entries"])
+    for ask in (
+        lambda: broker.mint(pool("me/home"), "name"),
+        lambda: broker.delete("me/home", "default", 1),
+        lambda: broker.find("me/home", "default", "name"),
+        lambda: broker.version_end("my-org", "default", "2.336.0"),
+    ):
+        with pytest.raises(errors.RateLimited) as caught:
+            ask()
+        assert 50 < caught.value.retry_at - time.time() <= 60
+        assert not caught.value.in_doubt
+    assert len(double.admin.journal()["entries"]) == asked
+    broker.runners("my-org", "other")
 
 
 APP = {

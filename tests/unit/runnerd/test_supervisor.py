@@ -88,6 +88,65 @@ def test_a_lost_journal_adopts_what_runs_and_deletes_nothing(host: Host) -> None
     assert host.world.killed_busy == []
 
 
+def lose_the_journal(host: Host) -> None:
+    host.journal.close()
+    for file in (host.folder / "state").iterdir():
+        file.unlink()
+
+
+def test_a_slot_without_journal_and_settings_leaves_all_the_same(host: Host) -> None:
+    """Its container's labels tell the scope, and the end of its name the registration."""
+    host.online()
+    host.world.take_job(host.of("runner-2"), "build")
+    lose_the_journal(host)
+    host.want(["runner-1"])
+    host.start()
+    host.rounds(100)
+    assert {c.slot for c in host.world.containers.values()} == {"runner-1", "runner-2"}, "the busy one stays"
+    host.world.end_job(host.of("runner-2"))
+    host.rounds(10)
+    assert len(host.world.registered) == 1
+    assert host.world.killed_busy == []
+
+
+def test_a_runner_is_known_under_an_older_prefix(host: Host) -> None:
+    host.online()
+    before = set(host.world.containers)
+    lose_the_journal(host)
+    host.file.write_text(host.file.read_text().replace('"name_prefix": "host"', '"name_prefix": "renamed"'))
+    host.start()
+    host.rounds(20)
+    assert set(host.world.containers) == before
+    host.supervisor.drain([], "drain", None)
+    host.rounds(100)
+    assert host.world.containers == {}
+    assert host.world.registered == {}
+
+
+def test_a_slot_that_left_while_nobody_looked_leaves_the_compose_file(host: Host) -> None:
+    host.online()
+    host.want(["runner-1", "runner-2"])
+    lose_the_journal(host)
+    host.world.take_away(host.of("runner-3"))
+    host.start()
+    host.rounds(20)
+    assert host.world.released == ["runner-3"]
+
+
+def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def broken(scope: str, credential: str, version: str) -> None:
+        tries.append(version)
+        raise RuntimeError("a bug")
+
+    host.world.versions = dict.fromkeys(SLOTS, "2.336.0")
+    monkeypatch.setattr(host.world, "version_end", broken)
+    host.online()
+    host.rounds(60)
+    assert 2 <= len(tries) <= 4
+
+
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
     host.online()
     busy, idle = host.of("runner-3"), host.of("runner-2")

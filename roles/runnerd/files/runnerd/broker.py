@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,8 +67,9 @@ class GitHubBroker:
         user_agent: str,
         on_request: Callable[[str, str, int | None, float], None] | None = None,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`credentials`: as `settings.load_credentials` returns them; `now`: epoch seconds."""
+        """`credentials`: as `settings.load_credentials` returns them; `now`: epoch seconds; `steady`: never set."""
         self._settings = settings
         self._credentials = credentials
         self._options: dict[str, Any] = {
@@ -79,6 +81,8 @@ class GitHubBroker:
         }
         self._clients: dict[tuple[str, str], Client] = {}
         self._groups: dict[tuple[str, str], int] = {}
+        self._now, self._steady = now, steady
+        self._rests: dict[str, float] = {}  # credential -> until when (steady) GitHub wants to hear nothing from it
         self._lock = threading.Lock()
 
     def credentials(self) -> tuple[Credential, ...]:
@@ -97,32 +101,37 @@ class GitHubBroker:
     def mint(self, pool: Pool, name: str) -> Minted:
         """One POST, never repeated: if the answer is lost, a registration may exist."""
         runners = self._runners(pool.scope, pool.credential)
-        group = self._group(pool, runners)
-        try:
-            config = runners.generate_jit_config(name, list(pool.labels), group, pool.work_folder)
-        except errors.NotFound:
-            # The group may have been made anew, under another id.
-            with self._lock:
-                self._groups.clear()
-            raise
+        with self._asking(pool.credential):
+            group = self._group(pool, runners)
+            try:
+                config = runners.generate_jit_config(name, list(pool.labels), group, pool.work_folder)
+            except errors.NotFound:
+                # The group may have been made anew, under another id.
+                with self._lock:
+                    self._groups.clear()
+                raise
         return Minted(config.runner.id, config.encoded.reveal())
 
     def delete(self, scope: str, credential: str, runner_id: int) -> str:
         """204 and 404 are `gone`; 422 is `busy`."""
-        return self._runners(scope, credential).delete(runner_id)
+        with self._asking(credential):
+            return self._runners(scope, credential).delete(runner_id)
 
     def runners(self, scope: str, credential: str) -> list[Runner]:
         """Every page; a list cut short is an error."""
-        return self._runners(scope, credential).list()
+        with self._asking(credential):
+            return self._runners(scope, credential).list()
 
     def find(self, scope: str, credential: str, name: str) -> Runner | None:
         """By GitHub's exact `name` filter."""
-        return self._runners(scope, credential).find(name)
+        with self._asking(credential):
+            return self._runners(scope, credential).find(name)
 
     def version_end(self, scope: str, credential: str, version: str) -> float | None:
         """By GitHub's list of deprecations; servers of older releases have none."""
         where = self._scope(scope)
-        told = support(self._client(where, credential), where, version)
+        with self._asking(credential):
+            told = support(self._client(where, credential), where, version)
         return told.ends_at if told else None
 
     def try_out(self, pool: Pool) -> None:
@@ -134,6 +143,22 @@ class GitHubBroker:
         runners.probe()
         runners.group_id(pool.group)
         runners.registration_token()
+
+    @contextmanager
+    def _asking(self, credential: str) -> Iterator[None]:
+        """Ask nothing while GitHub wants rest: its limits are the credential's, at whatever scope it was told so.
+
+        Gates close in the journal, for the next decision; calls that were decided upon together find it out here.
+        """
+        left = self._rests.get(credential, 0.0) - self._steady()
+        if left > 0:
+            why = f"GitHub wants no more requests with the credential {credential!r} for {left:.0f} s"
+            raise errors.RateLimited("ask GitHub", retry_at=self._now() + left, message=why)
+        try:
+            yield
+        except errors.RateLimited as exc:
+            self._rests[credential] = self._steady() + max(exc.retry_at - self._now(), 1.0)
+            raise
 
     def _runners(self, scope: str, credential: str) -> Runners:
         where = self._scope(scope)

@@ -48,8 +48,13 @@ class Ended:
 
 def runner_name(prefix: str, slot: str, container_id: str) -> str:
     """The runner's name at GitHub. It tells host, slot and container without the journal's help."""
-    tail = f"-{slot}-{container_id[:12]}"
+    tail = name_tail(slot, container_id)
     return prefix[: NAME_LENGTH - len(tail)] + tail
+
+
+def name_tail(slot: str, container_id: str) -> str:
+    """What tells a runner's name from that of any other container's, whatever the prefix was."""
+    return f"-{slot}-{container_id[:12]}"
 
 
 class Effects:
@@ -112,7 +117,10 @@ class Effects:
         return None
 
     def adopt(self, slot: str, found: Found, pool: Pool | None) -> None:
-        """Write the row of a container that none explains: the journal was lost, or someone made it by hand."""
+        """Write the row of a container that none explains: the journal was lost, or someone made it by hand.
+
+        `pool`: one of its scope, or else the slot's; None: the settings have neither.
+        """
         machine = found.machine
         # One that was never started holds no runner: it is cleared away as an interrupted attempt is.
         phase = Phase.CREATING if machine.status is MachineStatus.CREATED else Phase.RUNNING

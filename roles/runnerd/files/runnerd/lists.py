@@ -17,7 +17,7 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.r
 from .broker import Broker
 from .clock import Clock
 from .core import scope_key
-from .effects import Effects
+from .effects import Effects, name_tail
 from .journal import Journal
 from .model import Attempt, Phase, Registration, Tri
 from .settings import Pool, Settings
@@ -103,14 +103,18 @@ class Lists:
         )
 
     def known_by_name(self, attempt: Attempt) -> Attempt:
-        """An adopted container's runner has an id at GitHub: the list tells it by the name.
+        """An adopted container's runner has an id at GitHub: the list tells it by the end of its name.
+
+        By no more, since the prefix may have been another one when it was registered.
 
         Ask only for one that runs here: a dead one may be a clone's copy, whose original runs under the same name.
         """
-        if attempt.runner_id is None and attempt.name and attempt.phase is Phase.RUNNING:
-            for listing in self._listings.values():
-                if attempt.name in listing.runners:
-                    return self._journal.advance(attempt.id, runner_id=listing.runners[attempt.name].id)
+        if attempt.runner_id is None and attempt.container_id and attempt.phase is Phase.RUNNING:
+            tail = name_tail(attempt.slot, attempt.container_id)
+            listing = self._listings.get(_key(attempt), _Listing())
+            for name, runner in listing.runners.items():
+                if name.endswith(tail):
+                    return self._journal.advance(attempt.id, name=name, runner_id=runner.id)
         return attempt
 
 

@@ -55,6 +55,7 @@ class Observer:
         self._backoff = backoff
         self._clock = clock
         self._look = look
+        self.found: Mapping[str, Found] = {}  # slot -> its container, with its labels, as of the last look
         self._dead: dict[str, float] = {}  # container -> when it was first seen dead
         self._busy_since: dict[int, float] = {}  # attempt -> when it was first seen busy
 
@@ -67,6 +68,7 @@ class Observer:
         """
         rows = {attempt.slot: attempt for attempt in self._journal.live()}
         found, docker_error = self._containers()
+        self.found = found
         wishes = _Wishes(settings, demand, self._journal.drains(), self._journal.paused(), self._provider.definition())
         running = {slot: f.machine.id for slot, f in found.items() if f.machine.status is MachineStatus.RUNNING}
         rows = {slot: self._lists.known_by_name(row) if slot in running else row for slot, row in rows.items()}

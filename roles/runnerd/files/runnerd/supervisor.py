@@ -27,7 +27,7 @@ from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
 from .observe import Observer
-from .provider import Definition, Found, Provider, ProviderError
+from .provider import Definition, Provider, ProviderError
 from .report import Reporter
 from .settings import Settings, SettingsError, load_settings
 from .status import Status
@@ -119,7 +119,7 @@ class Supervisor:
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
-                if chore.name not in self._flights:
+                if chore.name not in self._flights and self._backoff.failures(chore.name).retry_at <= world.now:
                     self._fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
             self._release_left(world)
@@ -175,8 +175,9 @@ class Supervisor:
             # Should the Compose file be a newer one by now, the runner is one of an old definition, and goes again.
             self._fly(action.slot, self._effects.fill, action.slot, pool, definition)
         elif isinstance(action, Adopt):
-            found = Found(view.machine, view.pool or (pool.name if pool else ""), pool.scope if pool else "")
-            self._effects.adopt(action.slot, found, pool)
+            found = self.observer.found[action.slot]
+            here = [pool, *self.settings.pools]
+            self._effects.adopt(action.slot, found, next((p for p in here if p and p.scope == found.scope), pool))
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
@@ -250,6 +251,8 @@ class Supervisor:
                     self._take(settings)
             except SettingsError as exc:
                 log.warning("the old settings stay in force: %s", exc)
+            # Also those that left while no runnerd was there to see it, or one that was killed before it took them out.
+            self._left |= definition.hashes.keys() - self.settings.pool_of.keys()
         return definition
 
     def _take(self, settings: Settings) -> None:

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a fault class is, and how each is tried: in the midst of work, for a while, and then all must be well by itself.
+
+A new one is a line in a table of `test_faults_*.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import results, sizes
+from .docker import IMAGE, TAG, Container
+from .program import Habits
+from .stage import Stage
+
+Act = Callable[[Stage], object]
+
+
+def nothing(stage: Stage) -> None:
+    """It passes by itself."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One class: the promise that it attacks, and how."""
+
+    name: str
+    promise: int
+    sentence: str
+    strike: Act
+    heal: Act = nothing
+    lasts: float = 300.0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def tried(folder: Path, fault: Fault) -> None:
+    """Strike while jobs run, others wait and others come; heal; all must be well again, and the history good."""
+    for number in range(sizes.TIMES):
+        with Stage(folder / str(number), sizes.SEED + number) as stage:
+            stage.until(stage.online, "all slots online")
+            for seconds in (60, 400):
+                stage.service.queue(seconds)
+            stage.run(stage.dice.uniform(0, 55))
+            fault.strike(stage)
+            stage.run(1)
+            for _dummy in range(3):
+                stage.service.queue(30)
+            stage.run(fault.lasts)
+            fault.heal(stage)
+            stage.service.clear()
+            stage.host.engine.habits = Habits()
+            healed = stage.until(stage.online, "all slots online")
+            for _dummy in range(len(stage.host.wanted.all)):
+                stage.service.queue(30)
+            stage.settle(3 * 3600)
+            stage.judge()
+            results.note(fault.name, fault.promise, fault.sentence, stage, healed)
+
+
+def idle(stage: Stage) -> Container:
+    """A container with an idle runner."""
+    return next(container for container in stage.host.engine.running() if not container.working)
+
+
+def busy(stage: Stage) -> Container:
+    """A container with a job."""
+    return next(container for container in stage.host.engine.running() if container.working)
+
+
+def changed(stage: Stage) -> None:
+    """Runners have to go, so that there is something to do."""
+    stage.host.deploy(definition="    # changed\n")
+
+
+def moved_image(stage: Stage) -> None:
+    """The tag means another image at the registry."""
+    stage.host.engine.images.registry[TAG] = IMAGE.replace("sha256:1", "sha256:2")
+    stage.host.person("update")
+
+
+def engine(**changes: object) -> Act:
+    """Set these of the engine's faults."""
+
+    def act(stage: Stage) -> None:
+        for name, value in changes.items():
+            setattr(stage.host.engine, name, value)
+        stage.host.wake()
+
+    return act
+
+
+def behave(**habits: object) -> Act:
+    """All runners that start from now on have these habits."""
+    return lambda stage: setattr(stage.host.engine, "habits", Habits(**habits))
+
+
+def github(**fault: object) -> Act:
+    """One of the GitHub double's own faults."""
+    return lambda stage: stage.service.fault(**fault)
+
+
+def both(*acts: Act) -> Act:
+    """One after the other."""
+    return lambda stage: [act(stage) for act in acts]

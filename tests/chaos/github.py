@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""GitHub's side: the project's own strict double in this process, asked by the real HTTP client, in virtual time.
+
+No sockets: `requests` gets an adapter that hands each request to the double's own application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from unittest import mock
+
+import requests
+import urllib3
+from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+from requests.structures import CaseInsensitiveDict
+from yarl import URL
+
+from tests.doubles.github import admin, api, call, hooks, wire
+from tests.doubles.github.access import Credential, Limiter
+from tests.doubles.github.apps import Apps
+from tests.doubles.github.jit import new_key
+from tests.doubles.github.settings import Settings
+from tests.doubles.github.state import GitHub, Job
+
+from .history import History
+from .world import EPOCH, GitHubClock, Time
+
+SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
+API = "https://api.github.com"
+
+
+class _Waiting(selectors.SelectSelector):
+    """Who waits in the double's loop lets virtual time pass."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__()
+        self._time = time
+
+    def select(self, timeout: float | None = None) -> Any:
+        self._time.passes(timeout or 0.0)
+        return super().select(0)
+
+
+class _Inline(ThreadPoolExecutor):
+    """Does it at once: nothing here needs a thread."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments, **options))
+        return future
+
+
+class _OneKey:
+    """The key of every runner: making one takes longer than all else of a simulated day."""
+
+    def __init__(self) -> None:
+        self._key = new_key()
+
+    def take(self) -> Any:
+        return self._key
+
+
+ONE_KEY = _OneKey()
+
+
+class _Wire:
+    """Where aiohttp would write to."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def nothing(*arguments: Any) -> None:
+            """Nobody reads it."""
+
+        return nothing
+
+
+class Service:
+    """The double, without a server around it."""
+
+    def __init__(self, time: Time, history: History) -> None:
+        self.time = time
+        self.history = history
+        self.github = GitHub(GitHubClock(time), Settings())
+        self.unreachable = False
+        self.point: Callable[[str], None] = lambda name: None
+        self._credentials: dict[str, Credential] = {}
+        self.give(TOKEN)
+        for name in (SCOPE, REPOSITORY):
+            self.github.add_scope(name)
+        self._journal = wire.Journal(keep=1)
+        self._app = web.Application(middlewares=[wire.record, wire.strike, wire.errors])
+        self._app.on_response_prepare.append(wire.headers)
+        shared = {wire.GITHUB: self.github, wire.JOURNAL: self._journal, api.CREDENTIALS: self._credentials}
+        for key, value in shared.items():
+            self._app[key] = value
+        self._app[call.APPS], self._app[hooks.HOOKS] = Apps(self.github), hooks.Hooks(self.github)
+        self._app[api.LIMITER], self._app[api.PUBLIC_URL] = Limiter(self.github.settings), ""
+        self._app.add_routes(api.routes())
+        self._app.freeze()
+        self._loop = asyncio.SelectorEventLoop(_Waiting(time))
+        self._loop.time = lambda: time.at
+        self._loop.set_default_executor(_Inline(1))
+
+    def close(self) -> None:
+        """No more questions."""
+        self._loop.close()
+
+    @contextlib.contextmanager
+    def in_place_of_the_network(self) -> Iterator[None]:
+        """Whoever opens a `requests.Session` talks to this GitHub."""
+        with (
+            mock.patch("requests.sessions.HTTPAdapter", lambda: _Adapter(self)),
+            mock.patch("tests.doubles.github.api.KEYS", ONE_KEY),
+        ):
+            yield
+
+    # What people and time do there
+
+    def give(self, *tokens: str) -> None:
+        """These tokens, and no others, may do all."""
+        rights = {SCOPE: "write", f"{SCOPE}/*": "write"}
+        forms = {f"token {number}": {"token": one, "scopes": rights} for number, one in enumerate(tokens)}
+        admin.set_credentials(self.github, self._credentials, forms)
+
+    def queue(self, seconds: float, name: str = "", labels: tuple[str, ...] = ("self-hosted",)) -> Job:
+        """A job that takes so long."""
+        job = self.github.queue_job(REPOSITORY, name or f"job {len(self.github.jobs) + 1}", labels, str(seconds), {})
+        self.history.add("job", "queued", str(job.id), seconds=seconds)
+        return job
+
+    def fault(self, **body: Any) -> None:
+        """One of the double's own faults; see its README."""
+        self.github.faults.add(body)
+
+    def clear(self) -> None:
+        """No fault any more."""
+        self.github.faults.all.clear()
+        self.unreachable = False
+
+    def forget_what_is_over(self) -> None:
+        """Jobs, registrations and keys that are history: the double keeps them for tests that ask."""
+        github = self.github
+        github.jobs = {number: job for number, job in github.jobs.items() if job.status != "completed" or job.held}
+        github.gone.clear()
+        github.issued.clear()
+        github._clients = {runner.client_id: runner for runner in github.runners.values()}
+        sessions = (runner.session for runner in github.runners.values())
+        github._sessions = {session.id: session for session in sessions if session is not None}
+
+    # The wire
+
+    def ask(self, request: requests.PreparedRequest, timeout: float) -> requests.Response:
+        """One request and its answer, or what `requests` raises when there is none."""
+        assert request.url is not None and request.method is not None
+        url = URL(request.url)
+        self.point(f"before {request.method} {url.path}")
+        began = self.time.at
+        try:
+            answer = self._answer(request, url, timeout)
+        except requests.RequestException:
+            self.history.add("github", "asked", url.path, method=request.method, status=None, since=began)
+            raise
+        self.history.add(
+            "github", "asked", url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
+        )
+        self.point(f"after {request.method} {url.path}")
+        return answer
+
+    def _answer(self, request: requests.PreparedRequest, url: URL, timeout: float) -> requests.Response:
+        if self.unreachable:
+            raise requests.ConnectionError(_refused(url))
+        try:
+            answer, cut = self._loop.run_until_complete(asyncio.wait_for(self._handle(request, url), timeout))
+        except asyncio.TimeoutError:
+            raise requests.ReadTimeout(
+                urllib3.exceptions.ReadTimeoutError(_Pool(), request.url or "", "Read timed out.")
+            ) from None
+        if cut:
+            raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted."))
+        response = requests.Response()
+        response.status_code, response.url, response.request = answer.status, request.url or "", request
+        response.headers = CaseInsensitiveDict(answer.headers)
+        response._content = answer.body if isinstance(answer.body, bytes) else b""
+        return response
+
+    async def _handle(self, request: requests.PreparedRequest, url: URL) -> tuple[web.Response, bool]:
+        headers = CIMultiDictProxy(CIMultiDict({**request.headers, "Host": url.host or ""}))
+        message = RawRequestMessage(
+            request.method or "", url.raw_path_qs, HttpVersion11, headers, (), False, None, False, False, url.relative()
+        )
+        line = mock.NonCallableMock(ssl_context=True, peername=None, sockname=None, transport=None)
+        body = StreamReader(line, 2**16, loop=self._loop)
+        body.feed_data(request.body.encode() if isinstance(request.body, str) else request.body or b"")
+        body.feed_eof()
+        asked = web.Request(
+            message,
+            body,
+            line,
+            _Wire(),
+            None,
+            self._loop,
+            scheme="https",
+        )
+        answer = await self._app._handle(asked)
+        facts = wire.FACTS.get()
+        if not facts.cut:
+            await asked._prepare_hook(answer)
+        assert isinstance(answer, web.Response) or facts.cut
+        return answer, facts.cut
+
+
+class _Adapter(requests.adapters.BaseAdapter):
+    """Between `requests` and the double."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        return self._service.ask(request, float(options["timeout"]))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Pool:
+    """What urllib3 names in an error."""
+
+    def __str__(self) -> str:
+        return "the way to GitHub"
+
+
+def _refused(url: URL) -> Exception:
+    return urllib3.exceptions.NewConnectionError(_Pool(), f"{url.host}: Connection refused")
+
+
+def _wait(answer: requests.Response) -> dict[str, float]:
+    """Until when GitHub itself wants to hear nothing more, if it says so."""
+    headers = answer.headers
+    if answer.status_code not in (403, 429):
+        return {}
+    if "retry-after" in headers:
+        return {"wait": float(headers["retry-after"])}
+    if headers.get("x-ratelimit-remaining") == "0":
+        return {"until": float(headers["x-ratelimit-reset"]) - EPOCH}
+    return {"wait": 60.0} if answer.status_code == 429 or "rate limit" in answer.text else {}
