@@ -251,8 +251,9 @@ class Supervisor:
                     self._take(settings)
             except SettingsError as exc:
                 log.warning("the old settings stay in force: %s", exc)
-            # Also those that left while no runnerd was there to see it, or one that was killed before it took them out.
-            self._left |= definition.hashes.keys() - self.settings.pool_of.keys()
+            else:
+                # Also those that left while no runnerd was there, or one that was killed before it took them out.
+                self._left |= definition.hashes.keys() - self.settings.pool_of.keys()
         return definition
 
     def _take(self, settings: Settings) -> None:
