@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract proxmox killed real-vm e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract chaos proxmox killed real-vm e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -68,6 +68,21 @@ unit: venv ## what needs no Docker
 
 contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
+
+# The long form of tests/chaos; its short one is a part of `unit`. Each of these can be given: make chaos CHAOS_SEED=7
+chaos: export CHAOS_SEED ?= 1
+chaos: export CHAOS_EXAMPLES ?= 300
+chaos: export CHAOS_STEPS ?= 40
+chaos: export CHAOS_TIMES ?= 5
+chaos: export CHAOS_EVERY ?= 1
+chaos: export CHAOS_DAYS ?= 30
+chaos: export CHAOS_JOBS ?= 10500
+chaos: export CHAOS_RESULTS ?= $(CURDIR)/.cache/chaos.jsonl
+
+chaos: venv ## every fault we can think of, in simulated time: the long form, some twenty minutes
+	@mkdir -p .cache; rm -f "$(CHAOS_RESULTS)"
+	@$(RUN) pytest -o timeout=7200 tests/chaos
+	@$(RUN) tests.chaos "$(CHAOS_RESULTS)" docs/reliability.md README.md
 
 proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 	@$(RUN) pytest tests/proxmox

@@ -121,7 +121,9 @@ class _Journal(Journal):
         self._host.point("after commit")
 
     def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
-        self._host.history.add("runnerd", kind, runner or slot, slot=slot, detail=detail)
+        # Copies: what a row keeps must not look like a leak of runnerd's.
+        of, detail_ = (text.encode().decode() for text in (runner or slot, detail))
+        self._host.history.add("runnerd", kind, of, slot=slot, detail=detail_)
         super().event(slot, runner, kind, detail)
 
 
@@ -233,6 +235,7 @@ class Host:
             return
         broker = GitHubBroker(settings.github, self.credentials, "chaos", now=self.clock.wall, steady=self.clock.now)
         broker._options["sleep"] = self.time.passes
+        broker.go_on_resting(journal.gates(), settings.pools, self.clock.now())
         self.journal, self.flights = journal, _Flights(self.dice, self.history)
         self.supervisor = Supervisor(
             self.file, settings, journal, self.engine, broker, self.clock, self.flights, self.engine.workers
@@ -252,6 +255,8 @@ class Host:
     def end(self, how: str, for_: float = RESTART) -> None:
         """The process ends; systemd starts it again, unless something is in the way for so long."""
         self.history.add("runnerd", "ended", detail=how)
+        if self.disk_full or self.clock.was_wrong:
+            self.history.add("stage", "forgets")
         if self.supervisor is not None:
             self.journal.close()
         self.supervisor = None
@@ -270,6 +275,7 @@ class Host:
     def lose_journal(self) -> None:
         """While runnerd is dead."""
         shutil.rmtree(self.state, ignore_errors=True)
+        self.history.add("stage", "forgets")
 
     def wake(self) -> None:
         """Begin the next round now."""
@@ -302,6 +308,7 @@ class Host:
             if self._round_at <= self.time.at:
                 self.supervisor._wake.clear()
                 wake_at = self.supervisor.round()
+                self.supervisor.take_ended()  # for the metrics
                 wait = ROUND if wake_at is None else min(max(wake_at - self.clock.now(), 0.05), ROUND)
                 self._round_at = self.time.at + wait
             if self.flights.land():

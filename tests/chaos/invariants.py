@@ -175,6 +175,8 @@ def github_is_left_alone_when_it_says_so(rows: Sequence[Row]) -> Iterable[Violat
     """No call inside a back-off window that GitHub itself has set."""
     closed_until = 0.0
     for row in rows:
+        if (row.who, row.what) == ("stage", "forgets"):
+            closed_until = 0.0  # the window was written down nowhere that is left, or by a clock that was wrong
         if (row.who, row.what) != ("github", "asked"):
             continue
         if row.more["since"] < closed_until - SLACK:

@@ -15,8 +15,9 @@ from pathlib import Path
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "15"))  # of random combinations
 STEPS = int(os.environ.get("CHAOS_STEPS", "25"))  # in each
+SHRINK = "CHAOS_SHRINK" in os.environ  # a combination that failed is made small, which takes long
 TIMES = int(os.environ.get("CHAOS_TIMES", "1"))  # each fault class, at another moment
 EVERY = int(os.environ.get("CHAOS_EVERY", "6"))  # runnerd is killed at each so many-th side effect
-DAYS = float(os.environ.get("CHAOS_DAYS", "1"))
-JOBS = int(os.environ.get("CHAOS_JOBS", "350"))  # in these days
+DAYS = float(os.environ.get("CHAOS_DAYS", "0.5"))
+JOBS = int(os.environ.get("CHAOS_JOBS", "200"))  # in these days
 RESULTS = Path(os.environ["CHAOS_RESULTS"]) if "CHAOS_RESULTS" in os.environ else None  # a file of JSON lines

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.broker import GitHubBroker, try_credentials
-from runnerd.model import Credential, Limits
+from runnerd.model import Credential, Gate, Limits
 from runnerd.settings import ComposeSettings, GitHubSettings, MetricsSettings, Pool, Settings
 from tests.doubles.github.server import Double, running
 
@@ -132,6 +132,15 @@ def test_what_github_wants_rest_from_is_not_used_at_another_scope_either(double:
         assert not caught.value.in_doubt
     assert len(double.admin.journal()["entries"]) == asked
     broker.runners("my-org", "other")
+
+
+def test_the_next_runnerd_goes_on_resting_at_every_scope(double: Double) -> None:
+    broker, told = broker_of(double, {"default": {"token": GOOD}}), pool()
+    gates = {told.key: Gate(told.key, 160.0, "429", told=True)}
+    broker.go_on_resting(gates, [told], 100.0)
+    with pytest.raises(errors.RateLimited) as caught:
+        broker.runners("me/home", "default")
+    assert 50 < caught.value.retry_at - time.time() <= 60
 
 
 APP = {

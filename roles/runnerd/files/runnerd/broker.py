@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -84,6 +84,14 @@ class GitHubBroker:
         self._now, self._steady = now, steady
         self._rests: dict[str, float] = {}  # credential -> until when (steady) GitHub wants to hear nothing from it
         self._lock = threading.Lock()
+
+    def go_on_resting(self, gates: Mapping[str, Gate], pools: Iterable[Pool], now: float) -> None:
+        """Take over the rests that GitHub has told a runnerd before this one; `now`: of the gates' clock."""
+        for pool in pools:
+            gate = gates.get(pool.key)
+            if gate is not None and gate.told:
+                until = self._steady() + gate.until - now
+                self._rests[pool.credential] = max(until, self._rests.get(pool.credential, until))
 
     def credentials(self) -> tuple[Credential, ...]:
         """As their clients have heard from GitHub; a token's end is the same at every scope."""

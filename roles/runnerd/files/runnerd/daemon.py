@@ -55,6 +55,7 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     broker = GitHubBroker(
         settings.github, credentials, f"ephemeral.github_runners/{settings.version} runnerd", metrics.on_request
     )
+    broker.go_on_resting(journal.gates(), settings.pools, clock.now())
     provider = ComposeProvider(settings.compose, clock, timeout=int(settings.limits.boot) or None)
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="effect")
     supervisor = Supervisor(settings_file, settings, journal, provider, broker, clock, executor, workers)
