@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract chaos proxmox killed real-vm e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract chaos chaos-host proxmox killed real-vm e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -83,6 +83,9 @@ chaos: venv ## every fault we can think of, in simulated time: the long form, so
 	@mkdir -p .cache; rm -f "$(CHAOS_RESULTS)"
 	@$(RUN) pytest -o timeout=7200 tests/chaos
 	@$(RUN) tests.chaos "$(CHAOS_RESULTS)" docs/reliability.md README.md
+
+chaos-host: engine ## the same on a real host, with a witness beside it; an hour, and not in `test`
+	@$(RUN) pytest tests/e2e/shared_host/chaos.py
 
 proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 	@$(RUN) pytest tests/proxmox

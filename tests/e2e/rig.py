@@ -154,6 +154,12 @@ class Rig:
         self.until(lambda slots: slots.keys() == names and all(s["state"] == "idle" for s in slots.values()), seconds)
         self.github.wait_online(count, seconds)
 
+    def idle_but_one(self, seconds: float = 120) -> None:
+        """Wait until all slots but the one with a job are idle."""
+        self.until(
+            lambda slots: sorted(each["state"] for each in slots.values()) == ["busy"] + ["idle"] * (COUNT - 1), seconds
+        )
+
     def tell(self) -> str:
         """What a developer wants to see when something did not come true."""
         parts = [

@@ -174,6 +174,11 @@ class Project:
             Problem: it cannot be installed.
         """
         self._must("ansible-galaxy", "collection", "install", "--force", str(artifact))
+        return self.collection
+
+    @property
+    def collection(self) -> Path:
+        """Where the collection lies when it is installed."""
         return self.home.joinpath(".ansible", "collections", "ansible_collections", *COLLECTION.split("."))
 
     def init(self, proxmox: bool = False) -> Result:
