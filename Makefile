@@ -79,7 +79,7 @@ chaos: export CHAOS_DAYS ?= 30
 chaos: export CHAOS_JOBS ?= 10500
 chaos: export CHAOS_RESULTS ?= $(CURDIR)/.cache/chaos.jsonl
 
-chaos: venv ## every fault we can think of, in simulated time: the long form, some twenty minutes
+chaos: venv ## every fault we can think of, in simulated time: the long form, and not in `test`
 	@mkdir -p .cache; rm -f "$(CHAOS_RESULTS)"
 	@$(RUN) pytest -o timeout=7200 tests/chaos
 	@$(RUN) tests.chaos "$(CHAOS_RESULTS)" docs/reliability.md README.md

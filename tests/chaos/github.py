@@ -77,6 +77,9 @@ ONE_KEY = _OneKey()
 class _Wire:
     """Where aiohttp would write to."""
 
+    def send_headers(self) -> None:
+        """The only one that nobody waits for."""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         async def nothing(*arguments: Any) -> None:
             """Nobody reads it."""

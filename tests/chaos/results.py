@@ -11,9 +11,12 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import sizes
-from .stage import Stage
+
+if TYPE_CHECKING:  # the table is made without the daemon
+    from .stage import Stage
 
 
 @dataclass(frozen=True)
