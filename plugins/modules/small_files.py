@@ -38,7 +38,8 @@ options:
     type: str
     default: "0644"
   owner:
-    description: Whose the files are, and the folders that are made. A user's name or number; left alone if not given.
+    description: >-
+      Whose the files are, the folder and those that are made in it. A user's name or number; left alone if not given.
     type: str
   group:
     description: Their group, by its name or number; left alone if not given.
@@ -130,6 +131,7 @@ def main() -> None:
         if text != files[name] or stat.S_IMODE((root / name).stat().st_mode) != mode or belong(module, root / name)
     }
     absent = missing(root, list(files))
+    moved = root.exists() and belong(module, root)
     if not module.check_mode:
         for folder in absent:
             folder.mkdir()
@@ -146,7 +148,7 @@ def main() -> None:
         if text is not None:
             where = str(root / name)
             diff.append({"before_header": where, "after_header": where, "before": text, "after": files[name]})
-    module.exit_json(changed=bool(differing or absent), written=sorted(differing), diff=diff)
+    module.exit_json(changed=bool(differing or absent or moved), written=sorted(differing), diff=diff)
 
 
 if __name__ == "__main__":

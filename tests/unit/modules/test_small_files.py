@@ -105,10 +105,12 @@ def test_an_owner_is_kept(tmp_path: Path) -> None:
         assert found["msg"].startswith("chown failed")
         return
     assert (found["written"], run(folder, **theirs)["changed"]) == (sorted(FILES), False)
+    os.chown(folder, 0, 0)
+    assert [run(folder, **theirs)["changed"] for _each in range(2)] == [True, False]
     (folder / "one.py").unlink()
     assert run(folder, **theirs)["written"] == ["one.py"]
     run(tmp_path / "new", **theirs)
-    for path in (folder / "one.py", tmp_path / "new", tmp_path / "new" / "package"):
+    for path in (folder, folder / "one.py", tmp_path / "new", tmp_path / "new" / "package"):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_the_next_runnerd_goes_on_resting_at_every_scope(double: Double) -> None
     with pytest.raises(errors.RateLimited) as caught:
         broker.runners("me/home", "default")
     assert 50 < caught.value.retry_at - time.time() <= 60
+
+
+def test_the_longer_of_two_rests_holds(double: Double) -> None:
+    """Calls that are under way together are told different ones, and the shorter one may come last."""
+    broker = broker_of(double, {"default": {"token": GOOD}})
+    double.admin.fault(status=429, retry_after=60, delay=1, times=1)
+    double.admin.fault(status=429, retry_after=1000, times=1)
+    with ThreadPoolExecutor() as executor:
+        slow = executor.submit(broker.runners, "my-org", "default")
+        while not double.admin.faults()[0]["applied"]:
+            time.sleep(0.01)
+        with pytest.raises(errors.RateLimited):
+            broker.runners("me/home", "default")
+    assert isinstance(slow.exception(), errors.RateLimited)
+    with pytest.raises(errors.RateLimited) as caught:
+        broker.runners("my-org", "default")
+    assert caught.value.retry_at - time.time() > 900
 
 
 APP = {

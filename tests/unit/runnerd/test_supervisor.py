@@ -147,6 +147,24 @@ def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypa
     assert 2 <= len(tries) <= 4
 
 
+def test_no_slot_leaves_the_compose_file_while_docker_is_silent(host: Host) -> None:
+    """Its container may run, and its job's work folder would be removed with its block."""
+    host.online()
+    host.world.take_job(host.of("runner-3"), "job-1")
+    host.want(["runner-1", "runner-2"])
+    lose_the_journal(host)
+    host.world.docker_up = False
+    host.start()
+    host.rounds(5)
+    assert host.world.released == []
+    host.world.docker_up = True
+    host.rounds(5)
+    assert host.world.released == []
+    host.world.end_job(host.of("runner-3"))
+    host.rounds(20)
+    assert host.world.released == ["runner-3"]
+
+
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
     host.online()
     busy, idle = host.of("runner-3"), host.of("runner-2")
@@ -317,6 +335,20 @@ def test_a_lost_answer_leaves_no_registration_behind(host: Host) -> None:
     live = {c.id[:12] for c in host.world.containers.values()}
     assert {r.name[-12:] for r in host.world.registered.values()} <= live
     assert host.journal.ghosts() == ()
+
+
+def test_a_registration_is_looked_for_until_github_has_answered(host: Host) -> None:
+    host.world.lose_answer = True
+    host.rounds(1)
+    host.world.lose_answer = False
+    (lost,) = list(host.world.registered.values())[:1]
+    host.world.github = errors.ServerError("look up", message="oops", status=502)
+    host.rounds(300, step=60)
+    assert lost.name in {ghost.name for ghost in host.journal.ghosts()}
+    host.world.github = None
+    host.rounds(60, step=60)
+    assert lost.id not in host.world.registered
+    assert lost.name not in {ghost.name for ghost in host.journal.ghosts()}
 
 
 @pytest.mark.parametrize(

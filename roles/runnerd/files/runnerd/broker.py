@@ -90,8 +90,7 @@ class GitHubBroker:
         for pool in pools:
             gate = gates.get(pool.key)
             if gate is not None and gate.told:
-                until = self._steady() + gate.until - now
-                self._rests[pool.credential] = max(until, self._rests.get(pool.credential, until))
+                self._rest(pool.credential, self._steady() + gate.until - now)
 
     def credentials(self) -> tuple[Credential, ...]:
         """As their clients have heard from GitHub; a token's end is the same at every scope."""
@@ -165,8 +164,13 @@ class GitHubBroker:
         try:
             yield
         except errors.RateLimited as exc:
-            self._rests[credential] = self._steady() + max(exc.retry_at - self._now(), 1.0)
+            self._rest(credential, self._steady() + max(exc.retry_at - self._now(), 1.0))
             raise
+
+    def _rest(self, credential: str, until: float) -> None:
+        """Rest until then, or longer if GitHub has said so elsewhere."""
+        with self._lock:
+            self._rests[credential] = max(until, self._rests.get(credential, until))
 
     def _runners(self, scope: str, credential: str) -> Runners:
         where = self._scope(scope)

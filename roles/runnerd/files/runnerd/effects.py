@@ -200,7 +200,7 @@ class Effects:
 
     def chase(self, ghost: Ghost) -> None:
         """Look a ghost up, delete it, or look again later."""
-        now = self._clock.now()
+        now, answered = self._clock.now(), False
         try:
             runner_id = ghost.runner_id
             if runner_id is None:
@@ -210,10 +210,11 @@ class Effects:
                 self._journal.lay(ghost.name)
                 self._journal.event("", ghost.name, "ghost", "its registration is gone from GitHub")
                 return
+            answered = True
         except GitHubError as exc:
             self.refused(exc, _bare_pool(ghost))
         wait = min(5.0 * 4**ghost.tries, 900.0)
-        if now + wait > ghost.give_up_at:
+        if answered and now + wait > ghost.give_up_at:
             self._journal.lay(ghost.name)
             self._journal.event(
                 "", ghost.name, "ghost", "not seen any more; GitHub removes it within a day if it is there"

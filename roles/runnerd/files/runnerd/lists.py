@@ -56,6 +56,8 @@ class Lists:
         """Read the list of one scope, and look for registrations that nothing explains. Runs in a worker thread."""
         attempts = {a.name: a for a in self._journal.live() if _key(a) == key}
         pool = next((p for p in settings.pools if p.key == key), None)
+        if pool is None and not attempts:
+            return  # the last one of a scope that has left ended before there was a thread for this
         scope, credential = (pool.scope, pool.credential) if pool else _scope_of(attempts)
         asked_at = self._clock.now()
         try:

@@ -122,7 +122,8 @@ class Supervisor:
                 if chore.name not in self._flights and self._backoff.failures(chore.name).retry_at <= world.now:
                     self._fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
-            self._release_left(world)
+            if not docker_error:  # else a slot that nobody knows may hold a job, whose work folder would go, too
+                self._release_left(world)
         with self._rounds:
             self._ended_rounds = this
             self._rounds.notify_all()
