@@ -22,9 +22,8 @@ import urllib3
 from aiohttp import web
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp.typedefs import URL, CIMultiDict, CIMultiDictProxy
 from requests.structures import CaseInsensitiveDict
-from yarl import URL
 
 from tests.doubles.github import admin, api, call, hooks, wire
 from tests.doubles.github.access import Credential, Limiter
