@@ -156,7 +156,7 @@ class Engine:
         """What runnerd reads in /proc."""
         if not self.processes_readable:
             return dict.fromkeys(machine_ids, Tri.UNKNOWN)
-        working = {c.id for c in self.running() if c.working}
+        working = {c.id for c in self.running() if c.program is not None and c.program.has_worker}
         return {one: Tri.YES if one in working else Tri.NO for one in machine_ids}
 
     # What runnerd changes

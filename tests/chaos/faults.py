@@ -25,9 +25,14 @@ def nothing(stage: Stage) -> None:
     """It passes by itself."""
 
 
+def always(stage: Stage) -> bool:
+    """The judge's word is enough."""
+    return True
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One class: the promise that it attacks, and how."""
+    """One class: the promise that it attacks, and how; `seen`: what is to be seen beside what the judge wants."""
 
     name: str
     promise: int
@@ -35,6 +40,7 @@ class Fault:
     strike: Act
     heal: Act = nothing
     lasts: float = 300.0
+    seen: Callable[[Stage], bool] = always
 
     def __str__(self) -> str:
         return self.name
@@ -54,6 +60,8 @@ def tried(folder: Path, fault: Fault) -> None:
                 stage.service.queue(30)
             stage.run(fault.lasts)
             fault.heal(stage)
+            idle_faults = [each for each in stage.service.github.faults.all if not each.applied]
+            assert not idle_faults, f"{fault}: never struck: {idle_faults}"
             stage.service.clear()
             stage.host.engine.habits = Habits()
             healed = stage.until(stage.online, "all slots online")
@@ -61,6 +69,7 @@ def tried(folder: Path, fault: Fault) -> None:
                 stage.service.queue(30)
             stage.settle(3 * 3600)
             stage.judge()
+            assert fault.seen(stage), f"{fault}: not seen\n{stage.told()}"
             results.note(fault.name, fault.promise, fault.sentence, stage, healed)
 
 
@@ -77,6 +86,19 @@ def busy(stage: Stage) -> Container:
 def changed(stage: Stage) -> None:
     """Runners have to go, so that there is something to do."""
     stage.host.deploy(definition="    # changed\n")
+
+
+def deaf(stage: Stage) -> None:
+    """All runners go on listening when they are deregistered, which they are."""
+    behave(deaf=True)(stage)
+    changed(stage)
+    stage.until(lambda: all(each.program and each.program.deaf for each in stage.host.engine.running()), "all deaf")
+    stage.host.deploy(definition="    # changed again\n")
+
+
+def stopped_by_runnerd(stage: Stage) -> bool:
+    """It had to stop a container."""
+    return any(row.more["by"] == "runnerd" for row in stage.history.of("docker", "stopped"))
 
 
 def moved_image(stage: Stage) -> None:

@@ -29,6 +29,7 @@ class Habits:
 
     boot: float = 2.0  # seconds until it listens; NEVER: it hangs before
     ends_at_once: int | None = None  # with this exit code, before it listens
+    accepts: float = 3.0  # seconds from the job that it took to the worker that is seen, and the line that tells of it
     never_ends_its_job: bool = False
     lingers: bool = False  # does not end after its job
     deaf: bool = False  # does not hear that it was deregistered, and goes on listening
@@ -53,20 +54,30 @@ class Program:
         self._runner: Runner | None = None
         self._session: Session | None = None
         self.job: Job | None = None
-        self.jobs: list[int] = []
-        self.updates = 0
         self.exit_code: int | None = None
         self._over = False
+        self._accepted = False
+        self._worker_at = NEVER
 
     @property
     def working(self) -> bool:
-        """A worker process is there."""
+        """It has a job, whether that is to be seen yet or not."""
         return self.job is not None
+
+    @property
+    def has_worker(self) -> bool:
+        """A worker process is there."""
+        return self.job is not None and self._accepted
+
+    @property
+    def deaf(self) -> bool:
+        """It does not hear that it was deregistered."""
+        return self._habits.deaf
 
     @property
     def due(self) -> float:
         """When it does something by itself."""
-        return self._at
+        return self._at if self.job is None or self._accepted else min(self._at, self._worker_at)
 
     @property
     def _history(self) -> History:
@@ -152,20 +163,22 @@ class Program:
         if message is None:
             return
         if message["messageType"] != "RunnerJobRequest":
-            self.updates += 1
+            self._history.add("runner", "updates", self.name)
             return
         try:
             job = self._service.github.acknowledge(self._runner, message["body"]["id"])
         except Refused:
             return
         self.job = job
-        self.jobs.append(job.id)
         self._history.add("job", "started", str(job.id), runner=self.name, container=self._container)
-        self._say(f"2026-09-22 00:00:00Z: Running job: {job.name}")
-        self._at = NEVER if self._habits.never_ends_its_job else self._service.time.at + float(job.script)
+        self._worker_at = self._service.time.at + self._habits.accepts
+        self._at = NEVER if self._habits.never_ends_its_job else self._worker_at + float(job.script)
 
     def _work(self, job: Job) -> None:
         assert self._runner is not None
+        if not self._accepted and self._service.time.at >= self._worker_at:
+            self._accepted = True
+            self._say(f"2026-09-22 00:00:00Z: Running job: {job.name}")
         github = self._service.github
         cancelled = False
         if not self._service.unreachable:

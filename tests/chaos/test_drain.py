@@ -68,7 +68,9 @@ def drained(stage: Stage, way: str, killed: bool) -> None:
     assert len(busy) == 2
     act(stage)
     began = stage.time.at
-    stage.run(0.5)
+    for _dummy in range(2):  # whoever is leaving may still get them; then they come to their end
+        stage.service.queue(10)
+        stage.run(stage.dice.uniform(0.2, 6))
     if killed:
         stage.host.end("killed")
     stage.run(60)

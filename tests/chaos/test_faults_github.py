@@ -12,8 +12,10 @@ import pytest
 
 from tests.doubles.github.settings import iso
 
-from .faults import Fault, behave, both, busy, changed, github, idle, tried
+from . import sizes
+from .faults import Fault, behave, both, busy, changed, deaf, github, idle, stopped_by_runnerd, tried
 from .github import TOKEN
+from .invariants import violations
 from .program import NEVER
 from .stage import Stage
 from .world import EPOCH
@@ -49,6 +51,18 @@ def removed(which: object, told: bool) -> object:
     return strike
 
 
+def race(stage: Stage) -> None:
+    """Idle runners get jobs, and have to go before that is to be seen."""
+    stage.until(lambda: any(not each.working for each in stage.host.engine.running()), "an idle runner")
+    stage.service.queue(120)
+    stage.service.queue(120)
+    stage.run(0.5)
+    changed(stage)
+    for _dummy in range(4):
+        stage.host.person("refresh")
+        stage.run(6)
+
+
 def setting(**changes: object) -> object:
     return lambda stage: stage.service.github.settings.update(changes)
 
@@ -80,7 +94,7 @@ FAULTS = [
     Fault("GitHub too slow", 5, "no answer in time, and what was asked may have happened",
           both(github(delay=40), changed)),
     Fault("lists cut half-way", 3, "the connection ends in them", both(github(truncate=200, method="GET"), changed)),
-    Fault("lists too short", 3, "two runners are missing from them", both(github(short_list=2), changed)),
+    Fault("lists too short", 3, "two runners are missing from them", both(github(short_list=2), race)),
     Fault("broken JSON", 3, "in each answer", both(github(malformed=True), changed)),
     Fault("answer lost after the registration was made", 5, "what it made is found and deleted",
           both(github(cut="after", method="POST", times=3), changed)),
@@ -96,12 +110,12 @@ FAULTS = [
     Fault("idle runners removed again and again", 4, "as GitHub does with idle JIT runners",
           setting(idle_jit_life=240.0),
           setting(idle_jit_life=0.0), 1800),
-    Fault("busy flag late", 3, "false for the first minute", both(github(busy_lag=60.0), changed)),
-    Fault("busy flag flickers", 3, "every other look shows idle", both(github(flicker="busy"), changed), lasts=600),
+    Fault("busy flag late", 3, "false for the first minute", both(github(busy_lag=60.0), race)),
+    Fault("busy flag flickers", 3, "every other look shows idle", both(github(flicker="busy"), race), lasts=600),
     Fault("status flickers", 3, "every other look shows offline", github(flicker="status"), lasts=1800),
     Fault("completion reported early", 3, "the worker goes on", both(github(complete_early=5.0), changed)),
     Fault("registration vanishes with the job", 3, "as it is taken", github(deregister="acknowledge"), lasts=900),
-    Fault("listens on after it was deregistered", 3, "and must be stopped", both(behave(deaf=True), changed)),
+    Fault("listens on after it was deregistered", 3, "and must be stopped", deaf, seen=stopped_by_runnerd),
     Fault("never comes online", 4, "the program hangs", both(behave(boot=NEVER), changed), lasts=600),
     Fault("comes online late", 4, "after a minute and a half", both(behave(boot=90.0), changed), lasts=600),
     Fault("ends at once", 4, "with exit code 0 and without a job", both(behave(ends_at_once=0), changed), lasts=600),
@@ -110,10 +124,22 @@ FAULTS = [
     Fault("lingers after its job", 4, "does not end by itself", behave(lingers=True)),
     Fault("version refused", 4, "until there is a newer image", both(github(refuse_version=".*"), changed), lasts=900),
     Fault("self-update requested", 1, "the image is what runs",
-          setting(releases={"2.336.0": "2026-08-17", "2.400.0": iso(EPOCH)}), lasts=900),
+          setting(releases={"2.336.0": "2026-08-17", "2.400.0": iso(EPOCH)}), lasts=900,
+          seen=lambda stage: not list(stage.history.of("runner", "updates"))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_github(tmp_path: Path, fault: Fault) -> None:
     tried(tmp_path, fault)
+
+
+def test_without_a_settling_time_a_job_would_be_killed(tmp_path: Path) -> None:
+    """So the race between a job and a runner that has to go is a real one here, and what is done about it counts."""
+    with Stage(tmp_path, sizes.SEED) as stage:
+        stage.host.deploy(limits={"grace": 0, "settle": 0})
+        stage.until(stage.online, "all slots online")
+        both(github(busy_lag=60.0), race)(stage)
+        stage.run(60)
+        found = {each.invariant for each in violations(stage.history.rows)}
+    assert "no busy runner is stopped before its limit" in found
