@@ -63,7 +63,7 @@ class _Flights(Executor):
             try:
                 future.set_result(call())
             except Exception as exc:
-                self._history.add("runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.Error))
+                self._history.add("runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError))
                 future.set_exception(exc)
         return bool(waiting)
 
@@ -248,7 +248,7 @@ class Host:
             journal.event("", "", "began", f"runnerd {settings.version}")
         except Killed:
             self.end("killed", self.killed_for)
-        except sqlite3.Error as exc:
+        except sqlite3.OperationalError as exc:
             self.end(f"crashed: {exc}")
         self._round_at = self.time.at
 
@@ -315,5 +315,5 @@ class Host:
                 self._round_at = self.time.at
         except Killed:
             self.end("killed", self.killed_for)
-        except sqlite3.Error as exc:
+        except sqlite3.OperationalError as exc:
             self.end(f"crashed: {exc}")
