@@ -211,7 +211,10 @@ class Engine:
         digest = hashlib.sha256(data).hexdigest()[:12]
         self._history.add("docker", "delivered", container.id, credential=digest, starts=container.starts)
         if container.status is MachineStatus.RUNNING:
-            say = lambda line: container.said.append((self._clock.now(), line))  # noqa: E731  # of this container
+
+            def say(line: str) -> None:
+                container.said.append((self._clock.now(), line))
+
             container.program = Program(self._service, container.id, data, self.habits, say)
 
     def stop(self, machine_id: str) -> None:

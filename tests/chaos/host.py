@@ -63,7 +63,9 @@ class _Flights(Executor):
             try:
                 future.set_result(call())
             except Exception as exc:
-                self._history.add("runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError))
+                self._history.add(
+                    "runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError)
+                )
                 future.set_exception(exc)
         return bool(waiting)
 
@@ -116,7 +118,8 @@ class _Journal(Journal):
         if self._host.disk_full:
             raise sqlite3.OperationalError("database or disk is full")
         self._host.point("before commit")
-        with super()._transaction() as db:
+        # Whoever uses this one leaves that one, too.
+        with super()._transaction() as db:  # pylint: disable=contextmanager-generator-missing-cleanup
             yield db
         self._host.point("after commit")
 
