@@ -70,10 +70,11 @@ class Witness:
         self._rows.append(Row(self.now(), "person", what, of, more))
 
     def by_hand(self, command: str, *slots: str) -> None:
-        """A person does something to the containers of these slots, and knows that a job may end by it."""
+        """A person does something to the containers of these slots; a job of those that it ends is lost by that."""
         containers = self.rig.containers()
-        self._by_hand |= {containers[f"github-{slot}"] for slot in slots}
+        meant = {containers[name] for name in map("github-{}".format, slots) if name in containers}
         self.rig.host.exec("sh", "-c", command)
+        self._by_hand |= meant - set(self.rig.host.docker("ps", "--no-trunc", "--quiet").split())
 
     def settle(self, count: int = COUNT, seconds: float = 180) -> None:
         """Wait until all is well, then write down what there is, everywhere."""
