@@ -9,11 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
-from runnerd.journal import Journal
-from runnerd.model import Ghost, MachineStatus, Phase
-from runnerd.settings import load_settings
-from runnerd.supervisor import Supervisor
-from tests.unit.runnerd.fakes import FakeListener, Inline
+from runnerd.model import MachineStatus
 from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host
 
 
@@ -70,69 +66,6 @@ def test_a_restart_of_runnerd_touches_nothing(host: Host) -> None:
     assert host.state()["runner-2"] == "busy"
 
 
-def test_a_lost_journal_adopts_what_runs_and_deletes_nothing(host: Host) -> None:
-    host.online()
-    host.world.take_job(host.of("runner-2"), "build")
-    before = set(host.world.containers)
-    host.journal.close()
-    for file in (host.folder / "state").iterdir():
-        file.unlink()
-    host.start()
-    host.rounds(20)
-    assert set(host.world.containers) == before
-    assert not [r for r in host.world.requests if r.startswith("DELETE")]
-    # Its registration is found again by its name, so that it can still be drained.
-    host.supervisor.drain(["runner-1"], "drain", None)
-    host.rounds(40)
-    assert "runner-1" not in {c.slot for c in host.world.containers.values()}
-    assert host.world.killed_busy == []
-
-
-def lose_the_journal(host: Host) -> None:
-    host.journal.close()
-    for file in (host.folder / "state").iterdir():
-        file.unlink()
-
-
-def test_a_slot_without_journal_and_settings_leaves_all_the_same(host: Host) -> None:
-    """Its container's labels tell the scope, and the end of its name the registration."""
-    host.online()
-    host.world.take_job(host.of("runner-2"), "build")
-    lose_the_journal(host)
-    host.want(["runner-1"])
-    host.start()
-    host.rounds(100)
-    assert {c.slot for c in host.world.containers.values()} == {"runner-1", "runner-2"}, "the busy one stays"
-    host.world.end_job(host.of("runner-2"))
-    host.rounds(10)
-    assert len(host.world.registered) == 1
-    assert host.world.killed_busy == []
-
-
-def test_a_runner_is_known_under_an_older_prefix(host: Host) -> None:
-    host.online()
-    before = set(host.world.containers)
-    lose_the_journal(host)
-    host.file.write_text(host.file.read_text().replace('"name_prefix": "host"', '"name_prefix": "renamed"'))
-    host.start()
-    host.rounds(20)
-    assert set(host.world.containers) == before
-    host.supervisor.drain([], "drain", None)
-    host.rounds(100)
-    assert host.world.containers == {}
-    assert host.world.registered == {}
-
-
-def test_a_slot_that_left_while_nobody_looked_leaves_the_compose_file(host: Host) -> None:
-    host.online()
-    host.want(["runner-1", "runner-2"])
-    lose_the_journal(host)
-    host.world.take_away(host.of("runner-3"))
-    host.start()
-    host.rounds(20)
-    assert host.world.released == ["runner-3"]
-
-
 def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[str] = []
 
@@ -145,86 +78,6 @@ def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypa
     host.online()
     host.rounds(60)
     assert 2 <= len(tries) <= 4
-
-
-def test_no_slot_leaves_the_compose_file_while_docker_is_silent(host: Host) -> None:
-    """Its container may run, and its job's work folder would be removed with its block."""
-    host.online()
-    host.world.take_job(host.of("runner-3"), "job-1")
-    host.want(["runner-1", "runner-2"])
-    lose_the_journal(host)
-    host.world.docker_up = False
-    host.start()
-    host.rounds(5)
-    assert host.world.released == []
-    host.world.docker_up = True
-    host.rounds(5)
-    assert host.world.released == []
-    host.world.end_job(host.of("runner-3"))
-    host.rounds(20)
-    assert host.world.released == ["runner-3"]
-
-
-def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
-    host.online()
-    busy, idle = host.of("runner-3"), host.of("runner-2")
-    host.world.take_job(busy, "build", github_lags=True)
-    host.want(["runner-1"])
-    host.supervisor.reload()
-    host.rounds(40)
-    assert busy.id in host.world.containers
-    assert idle.id not in host.world.containers
-    assert host.world.released == ["runner-2"]
-    host.world.end_job(busy)
-    host.rounds(4)
-    assert [c.slot for c in host.world.containers.values()] == ["runner-1"]
-    assert host.world.released == ["runner-2", "runner-3"]
-    assert host.world.killed_busy == []
-    assert len(host.world.registered) == 1
-
-
-def test_the_drain_limit_cancels_and_says_so(host: Host) -> None:
-    host.online()
-    busy = host.of("runner-1")
-    host.world.take_job(busy, "build")
-    host.supervisor.drain([], "drain", 100.0)
-    host.rounds(40)
-    assert busy.id in host.world.containers
-    host.rounds(80)
-    assert host.world.containers == {}
-    assert host.world.killed_busy == [busy.id]
-    assert set(host.state().values()) == {"drained"}
-
-
-def test_stop_now_ends_all_within_seconds(host: Host) -> None:
-    host.online()
-    host.world.take_job(host.of("runner-1"), "build")
-    host.supervisor.drain([], "now", None)
-    host.rounds(8, step=0.5)
-    assert host.world.containers == {}
-    host.rounds(60)
-    assert host.world.registered == {}
-
-
-def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:
-    host.online()
-    host.supervisor.drain([], "drain", None)
-    host.rounds(30)
-    host.crash()
-    host.rounds(5)
-    assert host.world.containers == {}
-    host.supervisor.resume()
-    host.online()
-    assert set(host.state().values()) == {"idle"}
-
-
-def test_pause_makes_no_new_runner_and_leaves_the_others(host: Host) -> None:
-    host.online()
-    host.supervisor.pause()
-    host.world.die(host.of("runner-1"), 137)
-    host.rounds(6)
-    assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
-    assert host.state()["runner-1"] == "empty"
 
 
 def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(host: Host) -> None:
@@ -255,73 +108,6 @@ def test_a_docker_that_never_comes_up_is_tried_less_and_less_often(host: Host) -
     assert first > 3 and others[-1] <= 3
     slot = next(s for s in host.supervisor.status.slots if s.slot == "runner-1")
     assert "its Docker has ended; see: runnerd logs runner-1 --docker" in slot.reason
-
-
-def test_github_that_lags_is_overruled_by_the_worker_and_by_its_own_422(host: Host) -> None:
-    host.online()
-    container = host.of("runner-1")
-    runner = host.world.runner_of(container)
-    assert runner is not None
-    host.world._change(runner, busy=True)  # only GitHub knows yet
-    host.supervisor.drain([], "drain", None)
-    host.rounds(30)
-    assert container.id in host.world.containers
-
-
-def test_a_job_that_slips_in_after_the_204_is_not_stopped(host: Host) -> None:
-    host.online()
-    container = host.of("runner-1")
-    host.supervisor.drain(["runner-1"], "drain", None)
-    for _dummy in range(60):
-        host.rounds(1)
-        live = {a.slot: a for a in host.journal.live()}
-        if live["runner-1"].phase is Phase.STOPPING:
-            break
-    container.worker = True
-    host.rounds(30)
-    assert container.status is MachineStatus.RUNNING
-    container.worker = False
-    host.rounds(30)
-    assert container.id not in host.world.containers
-    assert host.world.killed_busy == []
-
-
-def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
-    host.online()
-    for container in host.world.running():
-        host.world.die(container, 255)
-    host.journal.close()
-    registered = dict(host.world.registered)
-    host.journal = Journal(host.folder / "state", host.clock, "another machine")
-    host.supervisor = Supervisor(
-        host.file,
-        load_settings(host.file),
-        host.journal,
-        host.world,
-        host.world,
-        host.clock,
-        Inline(),
-        host.world.workers,
-    )
-    host.supervisor.observer.listener = FakeListener(host.world)
-    host.rounds(10)
-    assert host.journal.set_aside is not None
-    assert not [r for r in host.world.requests if r.startswith("DELETE")]
-    assert registered.keys() <= host.world.registered.keys()
-
-
-def test_what_was_begun_with_a_credential_that_is_gone_goes_on_with_its_scopes_other_one(host: Host) -> None:
-    host.online()
-    host.journal.haunt(Ghost("left", "acme", "default", None, 0.0, 9.0))
-    host.journal.haunt(Ghost("elsewhere", "nobody", "default", None, 0.0, 9.0))
-    host.journal.hand_over({"default"}, {"acme": "other"})
-    assert {attempt.credential for attempt in host.journal.live()} == {"default"}, "it is still there"
-    host.journal.hand_over({"other", "third"}, {"acme": "other"})
-    assert {attempt.credential for attempt in host.journal.live()} == {"other"}
-    assert {ghost.name: ghost.credential for ghost in host.journal.ghosts()} == {
-        "left": "other",
-        "elsewhere": "default",
-    }
 
 
 def test_a_lost_answer_leaves_no_registration_behind(host: Host) -> None:
@@ -493,25 +279,6 @@ def test_a_limit_of_nought_is_no_limit(host: Host) -> None:
     host.supervisor.drain([], "drain", 0.0)
     host.rounds(40, 10000)  # less than the job's own limit
     assert container.status is MachineStatus.RUNNING
-
-
-def test_the_stronger_of_two_drains_holds(host: Host) -> None:
-    host.online()
-    host.world.take_job(host.of("runner-1"), "build")
-    host.supervisor.drain(["runner-1"], "drain", None)
-    host.supervisor.drain([], "now", None)
-    host.supervisor.drain([], "drain", None)  # does not take it back
-    host.rounds(10)
-    assert host.world.containers == {}
-
-
-def test_saying_the_same_again_does_not_begin_the_limit_anew(host: Host) -> None:
-    host.online()
-    host.world.take_job(host.of("runner-1"), "build")
-    for _minute in range(4):
-        host.supervisor.drain([], "drain", 100.0)
-        host.rounds(30)
-    assert host.world.containers == {}
 
 
 def test_what_brings_nothing_is_tried_less_and_less_often(host: Host) -> None:

@@ -27,9 +27,9 @@ from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
 from .observe import Observer
-from .provider import Definition, Provider, ProviderError
+from .provider import Definition, Found, Provider, ProviderError
 from .report import Reporter
-from .settings import Settings, SettingsError, load_settings
+from .settings import Pool, Settings, SettingsError, load_settings
 from .status import Status
 from .updates import Updates
 from .versions import Versions
@@ -177,8 +177,7 @@ class Supervisor:
             self._fly(action.slot, self._effects.fill, action.slot, pool, definition)
         elif isinstance(action, Adopt):
             found = self.observer.found[action.slot]
-            here = [pool, *self.settings.pools]
-            self._effects.adopt(action.slot, found, next((p for p in here if p and p.scope == found.scope), pool))
+            self._effects.adopt(action.slot, found, self._pool_of(found, pool))
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
@@ -196,6 +195,11 @@ class Supervisor:
         flight = self._executor.submit(function, *arguments)
         self._flights[name] = flight
         flight.add_done_callback(lambda dummy: self.wake())
+
+    def _pool_of(self, found: Found, slots: Pool | None) -> Pool | None:
+        """The pool whose credential reaches a container's runner: one of its scope, if there is one the slot's own."""
+        here = [pool for pool in (slots, *self.settings.pools) if pool is not None and pool.scope == found.scope]
+        return here[0] if here else slots
 
     def _release_left(self, world: World) -> None:
         """Take the slots that have left, and are empty, out of the Compose file."""

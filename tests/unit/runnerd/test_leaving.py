@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Slots that leave, drain or pause: jobs finish, up to the limit, and the idle are deregistered."""
+
+from __future__ import annotations
+
+from runnerd.model import MachineStatus, Phase
+from tests.unit.runnerd.host import Host
+
+
+def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
+    host.online()
+    busy, idle = host.of("runner-3"), host.of("runner-2")
+    host.world.take_job(busy, "build", github_lags=True)
+    host.want(["runner-1"])
+    host.supervisor.reload()
+    host.rounds(40)
+    assert busy.id in host.world.containers
+    assert idle.id not in host.world.containers
+    assert host.world.released == ["runner-2"]
+    host.world.end_job(busy)
+    host.rounds(4)
+    assert [c.slot for c in host.world.containers.values()] == ["runner-1"]
+    assert host.world.released == ["runner-2", "runner-3"]
+    assert host.world.killed_busy == []
+    assert len(host.world.registered) == 1
+
+
+def test_the_drain_limit_cancels_and_says_so(host: Host) -> None:
+    host.online()
+    busy = host.of("runner-1")
+    host.world.take_job(busy, "build")
+    host.supervisor.drain([], "drain", 100.0)
+    host.rounds(40)
+    assert busy.id in host.world.containers
+    host.rounds(80)
+    assert host.world.containers == {}
+    assert host.world.killed_busy == [busy.id]
+    assert set(host.state().values()) == {"drained"}
+
+
+def test_stop_now_ends_all_within_seconds(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    host.supervisor.drain([], "now", None)
+    host.rounds(8, step=0.5)
+    assert host.world.containers == {}
+    host.rounds(60)
+    assert host.world.registered == {}
+
+
+def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:
+    host.online()
+    host.supervisor.drain([], "drain", None)
+    host.rounds(30)
+    host.crash()
+    host.rounds(5)
+    assert host.world.containers == {}
+    host.supervisor.resume()
+    host.online()
+    assert set(host.state().values()) == {"idle"}
+
+
+def test_pause_makes_no_new_runner_and_leaves_the_others(host: Host) -> None:
+    host.online()
+    host.supervisor.pause()
+    host.world.die(host.of("runner-1"), 137)
+    host.rounds(6)
+    assert {c.slot for c in host.world.containers.values()} == {"runner-2", "runner-3"}
+    assert host.state()["runner-1"] == "empty"
+
+
+def test_github_that_lags_is_overruled_by_the_worker_and_by_its_own_422(host: Host) -> None:
+    host.online()
+    container = host.of("runner-1")
+    runner = host.world.runner_of(container)
+    assert runner is not None
+    host.world._change(runner, busy=True)  # only GitHub knows yet
+    host.supervisor.drain([], "drain", None)
+    host.rounds(30)
+    assert container.id in host.world.containers
+
+
+def test_a_job_that_slips_in_after_the_204_is_not_stopped(host: Host) -> None:
+    host.online()
+    container = host.of("runner-1")
+    host.supervisor.drain(["runner-1"], "drain", None)
+    for _dummy in range(60):
+        host.rounds(1)
+        live = {a.slot: a for a in host.journal.live()}
+        if live["runner-1"].phase is Phase.STOPPING:
+            break
+    container.worker = True
+    host.rounds(30)
+    assert container.status is MachineStatus.RUNNING
+    container.worker = False
+    host.rounds(30)
+    assert container.id not in host.world.containers
+    assert host.world.killed_busy == []
+
+
+def test_the_stronger_of_two_drains_holds(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    host.supervisor.drain(["runner-1"], "drain", None)
+    host.supervisor.drain([], "now", None)
+    host.supervisor.drain([], "drain", None)  # does not take it back
+    host.rounds(10)
+    assert host.world.containers == {}
+
+
+def test_saying_the_same_again_does_not_begin_the_limit_anew(host: Host) -> None:
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    for _minute in range(4):
+        host.supervisor.drain([], "drain", 100.0)
+        host.rounds(30)
+    assert host.world.containers == {}
