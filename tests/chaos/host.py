@@ -23,6 +23,7 @@ from typing import Any
 
 from runnerd.broker import GitHubBroker
 from runnerd.evidence import heard
+from runnerd.gates import Gates
 from runnerd.journal import Journal, JournalError
 from runnerd.model import Output
 from runnerd.settings import SettingsError, load_settings
@@ -236,17 +237,17 @@ class Host:
         except Killed:
             self.end("killed", self.killed_for)
             return
-        broker = GitHubBroker(settings.github, self.credentials, "chaos", now=self.clock.wall, steady=self.clock.now)
+        gates = Gates(journal, self.clock)
+        broker = GitHubBroker(settings.github, self.credentials, "chaos", gates, now=self.clock.wall)
         broker._options["sleep"] = self.time.passes
-        broker.go_on_resting(journal.gates(), settings.pools, self.clock.now())
         self.journal, self.flights = journal, _Flights(self.dice, self.history)
         self.supervisor = Supervisor(
-            self.file, settings, journal, self.engine, broker, self.clock, self.flights, self.engine.workers
+            self.file, settings, journal, self.engine, broker, gates, self.clock, self.flights, self.engine.workers
         )
         self.supervisor.observer.listener = _Ears(self.engine, self.clock)
         self.supervisor.restart_wanted = self._restart_soon
         try:
-            journal.try_gates_again()
+            gates.try_again()
             journal.hand_over(self.credentials, {pool.scope: pool.credential for pool in settings.pools})
             journal.event("", "", "began", f"runnerd {settings.version}")
         except Killed:

@@ -34,6 +34,7 @@ from .model import (
     Tri,
     World,
 )
+from .ways import gate_keys, scope_key
 
 #: How old GitHub's list may be, by what it is needed for (seconds). An idle pool reads it six times an hour.
 LIST_INTERVAL = 600.0
@@ -100,7 +101,7 @@ def decide(world: World) -> Plan:
                 probing |= half_open
                 starting += 1
                 actions.append(verdict.action)
-        elif isinstance(verdict.action, Deregister) and (gate := _open_at(view, world)) is not None:
+        elif isinstance(verdict.action, Deregister) and (gate := _closed_to(view, world)) is not None:
             reason = gate.reason
             wakes.append(gate.until)
         elif verdict.action is not None:
@@ -112,39 +113,37 @@ def decide(world: World) -> Plan:
     return Plan(tuple(actions), tuple(explained), min((at for at in wakes if at > world.now), default=None))
 
 
-def _gate_keys(view: SlotView, world: World) -> list[str]:
-    return [world.pool_keys.get(view.pool, ""), f"pool {view.pool}", "docker"]
+def _gate_keys(view: SlotView, world: World) -> tuple[str, ...]:
+    return world.pool_keys.get(view.pool, ())
 
 
-def _open_at(view: SlotView, world: World) -> Gate | None:
-    """The gate that forbids a call to GitHub for this slot's scope or pool now, or None."""
+def closed(world: World, credential: str, scope: str, pool: str = "") -> Gate | None:
+    """The gate that forbids to ask GitHub now, with this credential, about this scope or pool; None: none does."""
+    gates = [world.gates[key] for key in gate_keys(credential, scope, pool, world.apps) if key in world.gates]
+    return max((gate for gate in gates if gate.until > world.now), key=lambda gate: gate.until, default=None)
+
+
+def _closed_to(view: SlotView, world: World) -> Gate | None:
     attempt = view.attempt
     assert attempt is not None
-    keys = (scope_key(attempt.credential, attempt.scope), f"pool {attempt.pool}")
-    closed = [world.gates[key] for key in keys if key in world.gates and world.gates[key].until > world.now]
-    return max(closed, key=lambda gate: gate.until, default=None)
-
-
-def scope_key(credential: str, scope: str) -> str:
-    """The name of what one credential may do at one scope: lists, gates and budgets hang on it."""
-    return f"scope {scope} ({credential})"
+    return closed(world, attempt.credential, attempt.scope, attempt.pool)
 
 
 def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) -> list[Refresh]:
-    wanted: dict[str, float] = {}
+    wanted: dict[tuple[str, str], float] = {}
     for view in world.slots:
         attempt = view.attempt
         if attempt is None or not attempt.name:
             continue
-        key = scope_key(attempt.credential, attempt.scope)
+        way = (attempt.credential, attempt.scope)
         limit = verdicts[view.slot].want_list
         limit = LIST_INTERVAL if limit is None else limit
         if world.refresh_wanted:
             limit = min(limit, LIST_SPACING)
-        wanted[key] = min(limit, wanted.get(key, LIST_INTERVAL))
+        wanted[way] = min(limit, wanted.get(way, LIST_INTERVAL))
     refreshes = []
-    for key, age in sorted(wanted.items()):
-        gate = world.gates.get(key)
+    for way, age in sorted(wanted.items()):
+        key, gate = scope_key(*way), closed(world, *way)
         due = world.lists.get(key, float("-inf")) + age
         if gate is not None:
             due = max(due, gate.until)
@@ -160,8 +159,8 @@ def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) 
 def _chases(world: World, wakes: list[float]) -> list[Chase]:
     chases: list[Chase] = []
     for ghost in world.ghosts:
-        gate = world.gates.get(scope_key(ghost.credential, ghost.scope))
-        due = max(ghost.next_check, gate.until if gate is not None else ghost.next_check)
+        gate = closed(world, ghost.credential, ghost.scope)
+        due = max(ghost.next_check, gate.until) if gate is not None else ghost.next_check
         if ghost.name in world.busy_ghosts:
             continue
         if due <= world.now:

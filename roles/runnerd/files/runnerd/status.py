@@ -43,10 +43,8 @@ class SlotStatus:
     def of(cls, view: SlotView, told: Explained, since: float, world: World, wall: float) -> SlotStatus:
         """Put a slot's view and its verdict into a person's words."""
         attempt, output, registration = view.attempt, view.output, view.registration
-        key = world.pool_keys.get(view.pool, "")
-        gate = next(
-            (g for k, g in world.gates.items() if k in (key, f"pool {view.pool}") and g.until > world.now), None
-        )
+        keys = world.pool_keys.get(view.pool, ())
+        gate = next((g for k, g in world.gates.items() if k in keys and g.until > world.now), None)
         busy = told.state == "busy"
         verified = registration.exists is Tri.YES and (registration.online or registration.busy is Tri.YES)
         return cls(

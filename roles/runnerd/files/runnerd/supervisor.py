@@ -23,6 +23,7 @@ from .core import decide
 from .demand import Demand, FixedDemand
 from .effects import Effects, Ended
 from .evidence import Listener
+from .gates import Gates
 from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
@@ -50,6 +51,7 @@ class Supervisor:
         journal: Journal,
         provider: Provider,
         broker: Broker,
+        gates: Gates,
         clock: Clock,
         executor: Executor,
         look: Callable[[Iterable[str]], dict[str, Tri]],
@@ -60,18 +62,19 @@ class Supervisor:
         self._version, self._begun_with = settings.version, _read_at_start(settings)
         self._journal = journal
         self._provider = provider
+        self._gates = gates
         self._clock = clock
         self._executor = executor
         self._definition: Definition | None = None  # the one that the settings were last held against
         self._demand: Demand = FixedDemand(settings)
-        self._effects = Effects(journal, provider, broker, clock, look)
-        self._lists = Lists(journal, broker, self._effects, clock)
+        self._effects = Effects(journal, provider, broker, gates, clock, look)
+        self._lists = Lists(journal, broker, gates, self._effects, clock)
         self._backoff = Backoff(clock)
         self._versions = Versions(broker, clock)
         self._updates = Updates(journal, provider, clock)
         self._reporter = Reporter(journal, provider, broker, self._versions, self._updates, clock)
         self.observer = Observer(
-            journal, provider, self._lists, Listener(provider, self.wake), self._backoff, clock, look
+            journal, provider, self._lists, gates, Listener(provider, self.wake), self._backoff, clock, look
         )
         self._wake = threading.Event()
         self._lock = threading.RLock()
@@ -273,7 +276,7 @@ class Supervisor:
     def _try_again(self) -> None:
         """A person changed something: what failed before may work now."""
         self._backoff.forget()
-        self._journal.try_gates_again()
+        self._gates.try_again()
 
     def drain(self, targets: list[str], by: str, limit: float | None) -> None:
         """Drain these slots, or the host."""
