@@ -68,6 +68,7 @@ class _Verdict:
     reason: str = ""
     action: SlotAction | None = None
     wake_at: float | None = None
+    limit_at: float | None = None  # a limit cancels the job then
     want_list: float | None = None  # GitHub's list, if it is older than this many seconds
 
 
@@ -106,7 +107,7 @@ def decide(world: World) -> Plan:
             wakes.append(gate.until)
         elif verdict.action is not None:
             actions.append(verdict.action)
-        explained.append(Explained(view.slot, state, reason))
+        explained.append(Explained(view.slot, state, reason, verdict.limit_at))
 
     actions.extend(_refreshes(world, verdicts, wakes))
     actions.extend(_chases(world, wakes))
@@ -237,9 +238,10 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
         if limits.job and since is not None and now >= since + limits.job:
             return _stop(view, Outcome.JOB_CANCELLED, f"the job ran longer than {limits.job:.0f} s", "busy")
         reason = f"leaves after this job: {view.leaving.value}" if view.leaving is not Leaving.NO else ""
-        wake = _earliest(view.leave_by, since + limits.job if limits.job and since is not None else None)
+        limit = _earliest(view.leave_by, since + limits.job if limits.job and since is not None else None)
         only_github_says_so = view.worker is Tri.NO and output.job_at is None
-        return _Verdict("busy", reason, wake_at=wake, want_list=LIST_FRESH if only_github_says_so else None)
+        want_list = LIST_FRESH if only_github_says_so else None
+        return _Verdict("busy", reason, wake_at=limit, limit_at=limit, want_list=want_list)
 
     if output.done_at is not None:
         # The job has ended and no worker is there; the runner should end by itself.

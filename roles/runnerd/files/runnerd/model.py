@@ -309,6 +309,7 @@ class Explained:
     slot: str
     state: str
     reason: str = ""
+    limit_at: float | None = None  # a limit of the user's cancels its job then, if it still runs
 
 
 @dataclass(frozen=True)
