@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import generate_latest
 
 from runnerd.clock import iso
@@ -13,6 +14,7 @@ from runnerd.metrics import Metrics
 from runnerd.model import MachineStatus, Phase
 from runnerd.settings import MetricsSettings
 from runnerd.status import table
+from tests.unit.runnerd.fakes import Late
 from tests.unit.runnerd.host import Host
 
 
@@ -78,6 +80,26 @@ def test_stop_now_ends_all_within_seconds(host: Host) -> None:
     assert host.world.containers == {}
     host.rounds(60)
     assert host.world.registered == {}
+
+
+@pytest.mark.parametrize("change", ["resume", "a longer limit", "the playbook"])
+def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(host: Host, change: str) -> None:
+    """Stops wait for their thread, long where Docker is slow; the runner is not to be taken away meanwhile."""
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    executor, host.supervisor._executor = host.supervisor._executor, Late()
+    host.supervisor.drain([], "now", None)
+    host.supervisor.round()
+    waiting, host.supervisor._executor = host.supervisor._executor, executor
+    host.supervisor.resume()
+    if change == "a longer limit":
+        host.supervisor.drain([], "drain", 5000.0)
+    elif change == "the playbook":
+        host.supervisor.reload()
+    assert waiting.land() == 3
+    host.rounds(20)
+    assert host.world.killed_busy == []
+    assert host.state()["runner-1"] == "busy"
 
 
 def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:

@@ -82,6 +82,7 @@ class Supervisor:
         self._begun = self._ended_rounds = 0
         self._flights: dict[str, Future[Ended | None]] = {}
         self._refresh_wanted = False
+        self._wish = object()  # another one whenever people or playbooks ask for something
         self._left: set[str] = set()
         self.restart_wanted: Callable[[], None] = lambda: None
         self.ended: list[Ended] = []  # for the metrics; taken by `take_ended`
@@ -109,6 +110,7 @@ class Supervisor:
             this = self._begun
             self._land()
             definition = self._follow_definition()
+            wish = self._wish
             refresh_wanted, self._refresh_wanted = self._refresh_wanted, False
             world, docker_error = self.observer.observe(
                 self.settings, self._demand.desired(), frozenset(self._flights), refresh_wanted
@@ -118,7 +120,7 @@ class Supervisor:
             for action in plan.actions:
                 paused = self._backoff.pause(action, world)
                 if paused is None:
-                    self._launch(action, world, definition)
+                    self._launch(action, world, definition, wish)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
@@ -164,7 +166,7 @@ class Supervisor:
 
     # Acting
 
-    def _launch(self, action: Action, world: World, definition: Definition) -> None:
+    def _launch(self, action: Action, world: World, definition: Definition, wish: object) -> None:
         if isinstance(action, Refresh):
             self._fly(action.key, self._lists.refresh, action.key, self.settings)
             return
@@ -184,10 +186,10 @@ class Supervisor:
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
-            self._fly(action.slot, self._effects.deregister, view.attempt, action.reason)
+            self._fly(action.slot, self._unless_asked, wish, self._effects.deregister, view.attempt, action.reason)
         elif isinstance(action, Stop):
             assert view.attempt is not None
-            self._fly(action.slot, self._effects.stop, view.attempt, action)
+            self._fly(action.slot, self._unless_asked, wish, self._effects.stop, view.attempt, action)
         elif isinstance(action, Clear):
             assert view.attempt is not None
             since = view.output.listening_at
@@ -198,6 +200,14 @@ class Supervisor:
         flight = self._executor.submit(function, *arguments)
         self._flights[name] = flight
         flight.add_done_callback(lambda dummy: self.wake())
+
+    def _unless_asked(self, wish: object, effect: Callable[..., None], *arguments: object) -> None:
+        """Take a runner away, unless people have asked for something else since: then the next round decides anew.
+
+        Where Docker is slow, an effect waits long for its thread.
+        """
+        if self._wish is wish:
+            effect(*arguments)
 
     def _pool_of(self, found: Found, slots: Pool | None) -> Pool | None:
         """The pool whose credential reaches a container's runner: one of its scope, if there is one the slot's own."""
@@ -269,6 +279,7 @@ class Supervisor:
         with self._lock:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
             self.settings = settings
+            self._wish = object()
             self._try_again()
             self._demand = FixedDemand(settings)
             self._journal.event("", "", "reloaded", f"{len(settings.pool_of)} slots in {len(settings.pools)} pools")
@@ -285,6 +296,7 @@ class Supervisor:
             self._journal.event(
                 "" if target == "host" else target, "", "drain", "stopped now" if by == "now" else "asked for"
             )
+        self._wish = object()
         self.wake()
 
     def shut_down(self) -> None:
@@ -296,6 +308,7 @@ class Supervisor:
     def resume(self) -> None:
         """Forget drains and pause."""
         self._journal.resume()
+        self._wish = object()
         with self._lock:
             self._try_again()
         self._journal.event("", "", "resumed", "")
