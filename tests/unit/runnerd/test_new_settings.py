@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 import pytest
@@ -21,6 +22,21 @@ def test_a_slot_wanted_on_the_disk_stays_in_the_file(host: Host) -> None:
     host.want(SLOTS)  # the playbook has written, and not yet told us
     host.rounds(40)
     assert host.world.released == []
+
+
+def test_settings_are_taken_whole_though_the_disk_is_full(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked is told of the disk; but what is in force is not half of one settings file and half of another."""
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    host.online()
+    host.want(SLOTS[:1])
+    with monkeypatch.context() as patch, pytest.raises(sqlite3.OperationalError):
+        patch.setattr(host.journal, "try_gates_again", full)
+        host.supervisor.reload()
+    host.rounds(40)
+    assert {c.slot for c in host.world.running()} == set(SLOTS[:1])
 
 
 def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host: Host) -> None:

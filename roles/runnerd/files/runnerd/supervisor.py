@@ -280,8 +280,8 @@ class Supervisor:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
             self.settings = settings
             self._wish = object()
-            self._try_again()
             self._demand = FixedDemand(settings)
+            self._try_again()  # writes to the journal, which may be refused: all else is done by then
             self._journal.event("", "", "reloaded", f"{len(settings.pool_of)} slots in {len(settings.pools)} pools")
 
     def _try_again(self) -> None:
