@@ -30,13 +30,16 @@ def test_settings_are_taken_whole_though_the_disk_is_full(host: Host, monkeypatc
     def full() -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    host.online()
     host.want(SLOTS[:1])
+    host.supervisor.reload()
+    host.rounds(40)
+    host.want(SLOTS)
+    host.world.hashes = dict.fromkeys(SLOTS, host.world.hashes["runner-1"])
     with monkeypatch.context() as patch, pytest.raises(sqlite3.OperationalError):
         patch.setattr(host.journal, "try_gates_again", full)
         host.supervisor.reload()
     host.rounds(40)
-    assert {c.slot for c in host.world.running()} == set(SLOTS[:1])
+    assert {c.slot for c in host.world.running()} == set(SLOTS)
 
 
 def test_a_changed_definition_replaces_idle_runners_and_waits_for_busy_ones(host: Host) -> None:
