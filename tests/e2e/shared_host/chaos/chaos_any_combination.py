@@ -14,11 +14,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.chaos.sizes import SEED
-from tests.e2e.rig import Rig
+from tests.e2e.rig import WHERE, Rig
+from tests.e2e.shared_host.chaos.faults import FAULTS
 from tests.e2e.witness import Witness
 from tests.lab.common import eventually
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "60"))
+
 
 @pytest.mark.timeout(7200)
 def test_any_combination(rig: Rig, witness: Witness) -> None:
@@ -37,7 +39,7 @@ def test_any_combination(rig: Rig, witness: Witness) -> None:
     }
     jobs = []
     for _round in range(ROUNDS):
-        jobs += [rig.job(f"sleep {dice.choice((0, 1, 3))}") for _each in range(dice.randint(0, 3))]
+        jobs += [rig.job(f"{WHERE}sleep {dice.choice((0, 1, 3, 10))}") for _each in range(dice.randint(0, 3))]
         name = dice.choice(sorted(acts))
         print(f"{witness.now():.1f} {name}")
         acts[name]()

@@ -13,6 +13,7 @@ from tests.chaos.sizes import SEED
 from tests.e2e.rig import COUNT, SILENT, Rig
 from tests.e2e.witness import Witness
 
+
 def test_an_engine_that_hangs(rig: Rig, witness: Witness) -> None:
     """Promise 3 and 4: what Docker does not tell is not taken for anything, and it is not asked for ever."""
     rig.github.settings(lease_life=SILENT)

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.rig import COUNT, Rig
 from tests.e2e.witness import Witness
 
+
 @pytest.mark.parametrize("way", ["smaller count", "new settings", "runnerd drain", "systemctl stop"])
 def test_drained_while_busy_is_late(rig: Rig, witness: Witness, way: str) -> None:
     """Promise 3: GitHub calls a runner with a job idle, and lets it be deleted; the job comes to its end."""

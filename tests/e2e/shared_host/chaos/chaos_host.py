@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.e2e.rig import SILENT, Rig
 from tests.e2e.witness import Witness
 
+
 def test_packages_upgraded_under_a_job(rig: Rig, witness: Witness) -> None:
     """Promise 3: unattended upgrades put in a new libc and a new Docker, and needrestart restarts what uses the old."""
     apt = "DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -qq -y -o DPkg::Lock::Timeout=300"

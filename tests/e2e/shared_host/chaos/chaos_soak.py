@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.e2e.rig import Rig
+from tests.e2e.rig import WHERE, Rig
 from tests.e2e.soak import Sample, Soak
 from tests.e2e.witness import Witness
 
@@ -22,13 +22,15 @@ KEPT = 10_000
 FULL = f"""
 import sqlite3
 journal = sqlite3.connect("/var/lib/runnerd/journal.sqlite")
+names = [("gh-runner-01-runner-0-%012d" % number, "%064d" % number) for number in range({KEPT})]
 with journal:
-    journal.executemany("insert into event(at_wall, slot, runner, kind, detail) values (0, ?, ?, ?, ?)",
-        [("runner-0", "gh-runner-01-runner-0-%012d" % n, "ended", "job: job 'long ago': Succeeded") for n in range({KEPT})])
-    journal.executemany("insert into attempt(slot, pool, scope, credential, phase, since, boot_id, name, container_id,"
-        " outcome, reason, began_wall, ended_wall) values ('runner-0', 'default', 'my-org', 'default', 'finished', 0, '',"
-        " ?, ?, 'job', 'job ''long ago'': Succeeded', 0, 0)",
-        [("gh-runner-01-runner-0-%012d" % n, "%064d" % n) for n in range({KEPT})])
+    journal.executemany(
+        "insert into event(at_wall, slot, runner, kind, detail) "
+        "values (0, 'runner-0', ?, 'ended', 'job: job ''long ago'': Succeeded')", [name[:1] for name in names])
+    journal.executemany(
+        "insert into attempt(slot, pool, scope, credential, phase, since, boot_id, name, container_id, outcome, reason,"
+        " began_wall, ended_wall) values ('runner-0', 'default', 'my-org', 'default', 'finished', 0, '', ?, ?, 'job',"
+        " 'job ''long ago'': Succeeded', 0, 0)", names)
 """
 #: How much more there may be after `JOBS` jobs. Threads come and go with runners that start; memory is Python's.
 SLACK = {"descriptors": 4, "threads": 3, "containers": 0, "volumes": 0, "networks": 0}
@@ -42,7 +44,7 @@ def test_nothing_leaks(rig: Rig, witness: Witness) -> None:
     rig.host.exec("python3", "-c", FULL)
     rig.host.exec("systemctl", "start", "runnerd")
     rig.idle(3)
-    soak = Soak(rig.host, rig.github)
+    soak = Soak(rig.host, rig.github, script=WHERE)
     samples = [*soak.run(WARM), _at_rest(rig, soak)]
     before = samples[-1]
     samples += soak.run(JOBS)
