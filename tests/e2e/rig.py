@@ -120,6 +120,10 @@ class Rig:
 
     # The host
 
+    def now(self) -> float:
+        """The host's time, which is GitHub's too."""
+        return float(self.host.exec("date", "+%s.%N").stdout)
+
     def runnerd(self, *words: str, check: bool = True, timeout: float = 120) -> str:
         """The command on the host."""
         return self.host.exec("runnerd", *words, check=check, timeout=timeout).stdout
@@ -187,9 +191,7 @@ class Rig:
 
     def counting(self, seconds: int = 600) -> int:
         """Queue a job that says each second that it lives, and wait until a runner has it; its number."""
-        script = (
-            f"{WHERE}for i in $(seq {seconds}); do echo tick $i; [ -e /tmp/finish ] && break; sleep 1; done; echo done"
-        )
+        script = f"for i in $(seq {seconds}); do echo tick $i; [ -e /tmp/finish ] && break; sleep 1; done; echo done"
         number = self.job(WHERE + script, name="counting")
         self.github.wait_job(number, until=lambda job: job["status"] == "in_progress")
         self.until(lambda slots: any(slot["job"] == "counting" for slot in slots.values()))

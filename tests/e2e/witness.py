@@ -56,12 +56,13 @@ class Witness:
         self._by_hand: dict[str, tuple[float, float]] = {}  # container -> when a person ended it, from and to
 
     def __enter__(self) -> Witness:
+        self.rig.host.exec("systemctl", "stop", "witness", check=False)  # one that a killed run has left
         self.rig.host.exec("rm", "-f", EVENTS)
         self.rig.host.write(WATCH_FILE, WATCH)
         self.rig.host.exec("systemd-run", "--unit=witness", "--collect", "bash", WATCH_FILE)
         self._requests = self.rig.github.last_request()
         self._jobs = {job["id"] for job in self.rig.github.jobs()}
-        self._began = self.now()
+        self._began = self.rig.now()
         self._there = set(self.rig.containers().values())
         self.says("wants", slots=sorted(self.rig.slots()), drain=0, job=0)
         return self
@@ -71,22 +72,18 @@ class Witness:
     ) -> None:
         self.rig.host.exec("systemctl", "stop", "witness", check=False)
 
-    def now(self) -> float:
-        """The host's time, which is GitHub's too."""
-        return float(self.rig.host.exec("date", "+%s.%N").stdout)
-
     def says(self, what: str, of: str = "", **more: Any) -> None:
         """A person says something to runnerd, now: `wants`, `drain`, `stop`, `shutdown`, `resume`."""
-        self._rows.append(Row(self.now(), "person", what, of, more))
+        self._rows.append(Row(self.rig.now(), "person", what, of, more))
 
     def by_hand(self, command: str, *slots: str) -> None:
         """A person does something to the containers of these slots; a job of those that it ends is lost by that."""
         containers = self.rig.containers()
         meant = {containers[name] for name in map("github-{}".format, slots) if name in containers}
-        began = self.now()
+        began = self.rig.now()
         self.rig.host.exec("sh", "-c", command)
         ended = meant - set(self.rig.host.docker("ps", "--no-trunc", "--quiet").split())
-        self._by_hand |= dict.fromkeys(ended, (began, self.now()))
+        self._by_hand |= dict.fromkeys(ended, (began, self.rig.now()))
 
     def settle(self, count: int = COUNT, seconds: float = 240) -> None:
         """Wait until all is well, then write down what there is, everywhere."""
@@ -107,7 +104,7 @@ class Witness:
             "volumes": sorted([*here, *(self.rig.volumes() - set(used))]),
             "blocks": sorted(blocks),
         }
-        now = self.now()
+        now = self.rig.now()
         self._rows.append(Row(now, "stage", "quiet", "", quiet))
         names = sorted(runner["name"] for runner in self.rig.github.runners())
         self._rows.append(Row(now, "stage", "registered", "", {"names": names}))

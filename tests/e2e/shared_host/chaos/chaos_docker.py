@@ -10,7 +10,7 @@ import random
 import time
 
 from tests.chaos.sizes import SEED
-from tests.e2e.rig import COUNT, SILENT, Rig
+from tests.e2e.rig import COUNT, SILENT, WHERE, Rig
 from tests.e2e.witness import Witness
 
 
@@ -67,3 +67,26 @@ def test_a_busy_container_stopped_by_hand(rig: Rig, witness: Witness) -> None:
     rig.idle(COUNT)
     assert rig.github.wait_job(number)["result"] != "Succeeded"
     assert "counting" in rig.runnerd("events", "--last", "20")
+
+
+#: As long as the kernel finds it, it takes who has most of it, and the adjustment counts as nearly all: with one eater
+#: alone, that would be the eater. See also test_4_killed.py, for idle ones.
+EAT = f"{WHERE}sleep 5; echo 1000 >/proc/1/oom_score_adj; tail /dev/zero & tail /dev/zero"
+
+
+def test_a_job_that_takes_all_memory_and_the_container_with_it(rig: Rig, witness: Witness) -> None:
+    """Promise 4: the kernel ends the container; the job is lost by its own doing, which is reported with the reason."""
+    number = rig.job(EAT, name="hungry")
+    job = rig.github.wait_job(number)
+    assert job["result"] != "Succeeded", job
+    rig.idle(COUNT)
+    assert "'hungry'" in rig.runnerd("events", "--last", "20")
+    assert "its container ran out of memory" in rig.runnerd("events", "--last", "20")
+
+
+def test_a_job_that_takes_all_memory_and_dies_of_it(rig: Rig, witness: Witness) -> None:
+    """Promise 4: the kernel ends a step; the job fails, its runner says so as of any other."""
+    job = rig.github.wait_job(rig.job(f"{WHERE}tail /dev/zero", name="hungry"))
+    assert job["result"] == "Failed", job
+    rig.idle(COUNT)
+    assert "job 'hungry': Failed" in rig.runnerd("events", "--last", "20")

@@ -47,6 +47,9 @@ def test_killed_at_a_side_effect(rig: Rig, witness: Witness, point: str) -> None
     rig.host.exec("systemctl", "restart", "runnerd")
     rig.host.exec("rm", CRASH)
     before = _deaths(rig)
+    if point.startswith("stop"):
+        # Else it learns of its deregistration, and ends before anybody has to stop it.
+        rig.host.docker("exec", f"github-{slot}", "pkill", "-STOP", "-f", "bin/Runner.Listener")
     if point.startswith(("deregister", "stop")):
         witness.says("drain", slot, limit=600)
         rig.runnerd("drain", slot, check=False)  # it may be dead before it answers

@@ -6,19 +6,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.e2e.rig import Rig
 from tests.e2e.witness import Witness
 
+FAILED: pytest.StashKey[bool] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write down whether a test failed, for its fixtures."""
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
+
 
 @pytest.fixture
-def witness(rig: Rig) -> Iterator[Witness]:
+def witness(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Witness]:
     """One who sees the whole test; what is seen has to bear out all statements."""
     with Witness(rig) as witness:
         yield witness
         rig.github.clear_faults()
+        if request.node.stash[FAILED]:
+            return  # where it stopped, nothing may ever be quiet
         witness.settle()
         witness.judge()
