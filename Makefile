@@ -85,7 +85,7 @@ chaos: venv ## every fault we can think of, in simulated time: the long form, an
 	@$(RUN) tests.chaos "$(CHAOS_RESULTS)" docs/reliability.md README.md
 
 chaos-host: engine ## the same on a real host, with a witness beside it; an hour, and not in `test`
-	@$(RUN) pytest tests/e2e/shared_host/chaos.py
+	@$(RUN) pytest -o python_files='chaos_*.py' tests/e2e/shared_host/chaos
 
 proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 	@$(RUN) pytest tests/proxmox

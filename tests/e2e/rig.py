@@ -26,6 +26,10 @@ SCOPE = "my-org"
 COUNT = 3
 #: Seconds. GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
 LEASE = 5.0
+#: Seconds. Without the Engine no name is resolved, so a runner is silent for a while, and GitHub has to bear with it.
+SILENT = 180.0
+#: A job's first command, by which its log tells in which container it ran.
+WHERE = 'echo "container $(cat /etc/hostname)"; '
 PROJECT_LABEL = "com.docker.compose.project=github-runners"
 
 
@@ -116,6 +120,10 @@ class Rig:
 
     # The host
 
+    def now(self) -> float:
+        """The host's time, which is GitHub's too."""
+        return float(self.host.exec("date", "+%s.%N").stdout)
+
     def runnerd(self, *words: str, check: bool = True, timeout: float = 120) -> str:
         """The command on the host."""
         return self.host.exec("runnerd", *words, check=check, timeout=timeout).stdout
@@ -176,10 +184,15 @@ class Rig:
         """Queue a job that any of the host's runners can take; its number."""
         return self.github.queue_job(script, **fields)
 
+    def jobs_run(self, count: int = 3) -> None:
+        """Jobs come to a good end."""
+        for number in [self.job(f"{WHERE}echo {each}") for each in range(count)]:
+            assert self.github.wait_job(number, 240)["result"] == "Succeeded", self.tell()
+
     def counting(self, seconds: int = 600) -> int:
         """Queue a job that says each second that it lives, and wait until a runner has it; its number."""
         script = f"for i in $(seq {seconds}); do echo tick $i; [ -e /tmp/finish ] && break; sleep 1; done; echo done"
-        number = self.job(script, name="counting")
+        number = self.job(WHERE + script, name="counting")
         self.github.wait_job(number, until=lambda job: job["status"] == "in_progress")
         self.until(lambda slots: any(slot["job"] == "counting" for slot in slots.values()))
         return number

@@ -25,6 +25,8 @@ from tests.lab.common import eventually
 #: Docker keeps its last 256 events only, and forgets them when it ends: they are written down as they come, and asked
 #: for again from the last one on.
 EVENTS = "/var/lib/docker-events"
+#: A file: systemd would take the shell's variables in a command line for its own.
+WATCH_FILE = "/var/lib/watch-docker"
 WATCH = f"""
 touch {EVENTS}
 while :; do
@@ -35,8 +37,14 @@ while :; do
     sleep 0.1
 done
 """
-#: GitHub tells times in whole seconds.
-WHOLE = 1.5
+#: What runnerd told, with the times that `runnerd events` cuts to whole seconds.
+TOLD = """
+import json, sqlite3
+journal = sqlite3.connect("file:/var/lib/runnerd/journal.sqlite?mode=ro", uri=True, timeout=10)
+print(json.dumps(journal.execute("select at_wall, slot, runner, kind, detail from event order by id").fetchall()))
+"""
+#: Seconds between a thing and its being written down.
+LATE = 0.2
 
 
 class Witness:
@@ -45,14 +53,17 @@ class Witness:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self._rows: list[Row] = []
-        self._by_hand: set[str] = set()
+        self._by_hand: dict[str, tuple[float, float]] = {}  # container -> when a person ended it, from and to
 
     def __enter__(self) -> Witness:
+        self.rig.host.exec("systemctl", "stop", "witness", check=False)  # one that a killed run has left
         self.rig.host.exec("rm", "-f", EVENTS)
-        self.rig.host.exec("systemd-run", "--unit=witness", "--collect", "bash", "-c", WATCH)
+        self.rig.host.write(WATCH_FILE, WATCH)
+        self.rig.host.exec("systemd-run", "--unit=witness", "--collect", "bash", WATCH_FILE)
         self._requests = self.rig.github.last_request()
         self._jobs = {job["id"] for job in self.rig.github.jobs()}
-        self._began = self.now()
+        self._began = self.rig.now()
+        self._there = set(self.rig.containers().values())
         self.says("wants", slots=sorted(self.rig.slots()), drain=0, job=0)
         return self
 
@@ -61,22 +72,20 @@ class Witness:
     ) -> None:
         self.rig.host.exec("systemctl", "stop", "witness", check=False)
 
-    def now(self) -> float:
-        """The host's time, which is GitHub's too."""
-        return float(self.rig.host.exec("date", "+%s.%N").stdout)
-
     def says(self, what: str, of: str = "", **more: Any) -> None:
         """A person says something to runnerd, now: `wants`, `drain`, `stop`, `shutdown`, `resume`."""
-        self._rows.append(Row(self.now(), "person", what, of, more))
+        self._rows.append(Row(self.rig.now(), "person", what, of, more))
 
     def by_hand(self, command: str, *slots: str) -> None:
         """A person does something to the containers of these slots; a job of those that it ends is lost by that."""
         containers = self.rig.containers()
         meant = {containers[name] for name in map("github-{}".format, slots) if name in containers}
+        began = self.rig.now()
         self.rig.host.exec("sh", "-c", command)
-        self._by_hand |= meant - set(self.rig.host.docker("ps", "--no-trunc", "--quiet").split())
+        ended = meant - set(self.rig.host.docker("ps", "--no-trunc", "--quiet").split())
+        self._by_hand |= dict.fromkeys(ended, (began, self.rig.now()))
 
-    def settle(self, count: int = COUNT, seconds: float = 180) -> None:
+    def settle(self, count: int = COUNT, seconds: float = 240) -> None:
         """Wait until all is well, then write down what there is, everywhere."""
         self.rig.idle(count, seconds)
         eventually(lambda: len(self.rig.github.runners()) == len(self.rig.containers()) == count, 60, self.rig.tell)
@@ -95,7 +104,7 @@ class Witness:
             "volumes": sorted([*here, *(self.rig.volumes() - set(used))]),
             "blocks": sorted(blocks),
         }
-        now = self.now()
+        now = self.rig.now()
         self._rows.append(Row(now, "stage", "quiet", "", quiet))
         names = sorted(runner["name"] for runner in self.rig.github.runners())
         self._rows.append(Row(now, "stage", "registered", "", {"names": names}))
@@ -103,19 +112,33 @@ class Witness:
     def judge(self) -> None:
         """Hold the statements against all that was seen."""
         rows = self.rows()
-        found = violations(rows)
-        assert not found, "\n".join([*map(str, rows[-300:]), "", *map(str, found), self.rig.tell()])
+        found = [*map(str, violations(rows)), *self._blind(rows)]
+        assert not found, "\n".join([*map(str, rows[-300:]), "", *found, self.rig.tell()])
+
+    def _blind(self, rows: Sequence[Row]) -> list[str]:
+        """What must have been seen, and was not: then the statements say little."""
+        delivered = {row.of[:12] for row in rows if (row.who, row.what) == ("docker", "delivered")}
+        delivered |= {number[:12] for number in self._there}
+        found = [
+            f"BLIND: nobody saw that a container was made that took a job\n  {row}"
+            for row in rows
+            if (row.who, row.what) == ("job", "started") and row.more["container"] not in delivered
+        ]
+        if not any((row.who, row.what) == ("job", "ended") for row in rows):
+            found.append("BLIND: no job has ended")
+        return found
 
     def rows(self) -> list[Row]:
         """All that was seen, in order."""
         jobs = self._jobs_seen()
-        rows = [*self._rows, *jobs, *self._docker(_spans(jobs)), *self._github(), *self._runnerd()]
+        rows = [*self._rows, *jobs, *self._docker(jobs), *self._github(), *self._runnerd(), *self._errors()]
         return sorted(rows, key=lambda row: row.at)
 
     def _jobs_seen(self) -> list[Row]:
         """By what the runners told GitHub: an offer that no runner took is no start."""
         jobs = {str(job["id"]): job for job in self.rig.github.jobs() if job["id"] not in self._jobs}
         rows = [Row(moment(job["queued_at"]), "job", "queued", number) for number, job in jobs.items()]
+        where = {number: self._container_of(int(number)) for number in jobs}
         told: set[tuple[str, str, str]] = set()
         for entry in self.rig.github.journal(self._requests, link="runner")["entries"]:
             found = re.fullmatch(r"/_runner/jobs/(\d+)/(acknowledge|complete)", entry["path"])
@@ -125,8 +148,8 @@ class Witness:
             runner = entry["credential"].removeprefix("runner:")
             if (number, what, runner) not in told:  # it asks again if an answer was lost
                 told.add((number, what, runner))
-                where = {"runner": runner, "container": runner[-12:]}
-                rows.append(Row(moment(entry["time"]), "job", what, number, where))
+                more = {"runner": runner, "container": where[number] or runner[-12:]}
+                rows.append(Row(entry["answered_at" if what == "started" else "asked_at"], "job", what, number, more))
         ended = {number for number, what, _runner in told if what == "ended"}
         for number, job in jobs.items():
             runners = [runner for each, what, runner in told if (each, what) == (number, "started")]
@@ -134,32 +157,46 @@ class Witness:
                 rows.append(Row(moment(job["completed_at"]), "job", "killed", number, {"runner": runners[-1]}))
         return rows
 
+    def _container_of(self, number: int) -> str:
+        """Where a job says that it runs; empty if it has not come to say so."""
+        found = re.search(r"^container ([0-9a-f]{12})$", self.rig.github.job(number)["log"], re.MULTILINE)
+        return found[1] if found else ""
+
     def _github(self) -> list[Row]:
-        entries = self.rig.github.journal(self._requests)["entries"]
         return [
             Row(
-                at,
+                entry["answered_at"],
                 "github",
                 "asked",
                 entry["path"],
-                {"method": entry["method"], "status": entry["status"], "since": at},
+                {
+                    "method": entry["method"],
+                    "status": entry["status"],
+                    "since": entry["asked_at"],
+                    "until": entry["rest_until"] or 0.0,
+                },
             )
-            for entry in entries
+            for entry in self.rig.github.journal(self._requests)["entries"]
             if str(entry["agent"]).endswith("runnerd")
-            for at in [moment(entry["time"])]
         ]
 
     def _runnerd(self) -> list[Row]:
-        rows = []
-        for line in self.rig.runnerd("events", "--last", "2000").splitlines():
-            at, slot, kind, detail, *runner = [*line.split("  "), ""]
-            if moment(at) >= self._began - WHOLE:
-                rows.append(
-                    Row(moment(at), "runnerd", kind, next(filter(None, runner), slot), {"slot": slot, "detail": detail})
-                )
-        return rows
+        told: list[tuple[float, str, str, str, str]] = json.loads(self.rig.host.exec("python3", "-c", TOLD).stdout)
+        return [
+            Row(at, "runnerd", kind, runner or slot, {"slot": slot, "detail": detail})
+            for at, slot, runner, kind, detail in told
+            if at >= self._began
+        ]
 
-    def _docker(self, spans: dict[str, tuple[float, float]]) -> list[Row]:
+    def _errors(self) -> list[Row]:
+        """Tracebacks: each is of an error that runnerd did not foresee."""
+        said = self.rig.host.journal("--unit=runnerd", f"--since=@{self._began:.0f}").splitlines()
+        return [Row(self._began, "runnerd", "error", line, {"foreseen": False}) for line in said if "Traceback" in line]
+
+    def _docker(self, jobs: Sequence[Row]) -> list[Row]:
+        spans = _spans(jobs)
+        # Whose credential it was, by who took a job there; in one that took none it is the runner's of its own name.
+        credentials = {row.more["container"]: row.more["runner"][-12:] for row in jobs if row.what == "started"}
         seen: set[tuple[int, str, str]] = set()
         starts: dict[str, int] = {}
         attached: set[str] = set()
@@ -179,13 +216,13 @@ class Witness:
                 starts[number] = starts.get(number, 0) + 1
                 if number in attached:
                     attached.discard(number)
-                    # A credential belongs to the runner that has the container's id in its name.
-                    more = {"credential": number[:12], "starts": starts[number]}
+                    more = {"credential": credentials.get(number[:12], number[:12]), "starts": starts[number]}
                     rows.append(Row(at, "docker", "delivered", number, more))
             elif action == "kill":
-                by = "person" if number in self._by_hand else "runnerd"
+                by_hand = self._by_hand.get(number, (NEVER, NEVER))
+                by = "person" if by_hand[0] <= at <= by_hand[1] else "runnerd"
                 began, ended = spans.get(number[:12], (NEVER, NEVER))
-                more = {"slot": slot, "by": by, "working": began + WHOLE < at < ended - WHOLE}
+                more = {"slot": slot, "by": by, "working": began + LATE < at < ended - LATE}
                 rows.append(Row(at, "docker", "stopped", number[:12], more))
         return rows
 
