@@ -35,7 +35,7 @@ from .history import History
 from .program import NEVER
 from .world import HostClock, Time
 
-RESTART = 2.0  # seconds: RestartSec of the unit
+RESTART = 1.0  # seconds: RestartSec of the unit
 
 
 class Killed(BaseException):
