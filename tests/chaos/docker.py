@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Docker's side: a small engine in memory behind the provider's interface, a Compose file on the disk, and the faults.
+"""Docker's side: a small engine in memory behind the provider's interface, and its faults.
 
 As strict as Docker where runnerd could be wrong: an id is one writable layer, a name is taken until its container is
 removed, a running one is removed only by force.
@@ -13,35 +13,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runnerd.composefile import images as images_in
 from runnerd.composefile import replace_text, with_image, without_slot
-from runnerd.images import ImageError
 from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
 
+from .compose import Images, defined
 from .github import Service
 from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
 from .world import HostClock, Time
 
-TAG, IMAGE = "registry.example/runner:latest", "registry.example/runner@sha256:1"
 BOOT_LIMIT = 120.0  # runnerd's own for a call that changes something
 CREDENTIAL_PATIENCE = 60.0  # the entrypoint's
-_BLOCK = re.compile(r"^  # slot (\S+) begin\n(.*?)^  # slot \1 end\n", re.MULTILINE | re.DOTALL)
-
-
-def compose_text(slots: Mapping[str, tuple[str, str]], image: str, more: str = "") -> str:
-    """What the playbook writes; slot -> its pool and scope, which become labels."""
-    blocks = [
-        f"  # slot {slot} begin\n  {slot}:\n    image: {image}  # follows {TAG}\n    labels: {pool} {scope}\n{more}"
-        f"  # slot {slot} end\n"
-        for slot, (pool, scope) in sorted(slots.items())
-    ]
-    return "services:\n" + "".join(blocks)
 
 
 @dataclass
@@ -65,32 +52,6 @@ class Container:
     def working(self) -> bool:
         """A job runs in it."""
         return self.program is not None and self.program.working
-
-
-class Images:
-    """The image of the tag here, and what the registry has."""
-
-    def __init__(self) -> None:
-        self.here: dict[str, str] = {TAG: IMAGE}
-        self.registry: dict[str, str] = {TAG: IMAGE}
-        self.local = {IMAGE}
-        self.used: Callable[[], set[str]] = set
-        self.error = ""
-
-    def reference(self, image: str) -> str:
-        return self.here.get(image, "")
-
-    def pull(self, image: str) -> None:
-        if self.error:
-            raise ImageError(self.error)
-        self.here[image] = self.registry[image]
-        self.local.add(self.here[image])
-
-    def discard(self, reference: str) -> bool:
-        if reference in self.used():
-            return False
-        self.local.discard(reference)
-        return True
 
 
 class Engine:
@@ -140,7 +101,7 @@ class Engine:
             status = self.file.stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if self._read[0] != stamp:
-                self._read = (stamp, _defined(self.file.read_text(encoding="utf-8")))
+                self._read = (stamp, defined(self.file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as exc:
             return Definition(error=f"{exc}. Do: run the playbook again")
         return self._read[1]
@@ -258,8 +219,11 @@ class Engine:
         """Its first process ends."""
         if container.program is not None:
             container.program.die()
-        container.status, container.exit_code, container.oom = MachineStatus.DEAD, code, oom
-        container.lost_docker = False
+        container.oom = oom
+        self._ended(container, code)
+
+    def _ended(self, container: Container, code: int) -> None:
+        container.status, container.exit_code, container.lost_docker = MachineStatus.DEAD, code, False
         self._history.add(DIED, container.id, code=code)
         self.on_change()
 
@@ -282,9 +246,8 @@ class Engine:
             said = len(container.said)
             program.tick()
             if program.exit_code is not None:
-                container.status, container.exit_code = MachineStatus.DEAD, program.exit_code
-                self._history.add(DIED, container.id, code=program.exit_code)
-            if program.exit_code is not None or said != len(container.said):
+                self._ended(container, program.exit_code)
+            elif said != len(container.said):
                 self.on_change()
 
     # Answering
@@ -306,16 +269,3 @@ class Engine:
         self._time.passes(takes)
         yield
         self.point(f"after docker {name}")
-
-
-def _defined(text: str) -> Definition:
-    """Slot -> `image spec`; raises ValueError where Compose would complain."""
-    rest = _BLOCK.sub("", text)
-    if rest != "services:\n":
-        raise ValueError(f"yaml: line {1 + text.count(chr(10))}: did not find what was expected")
-    named, follows = images_in(text)
-    hashes = {}
-    for slot, block in _BLOCK.findall(text):
-        (image,) = images_in(block)[0]
-        hashes[slot] = f"{image} {hashlib.sha256(block.encode()).hexdigest()[:12]}"
-    return Definition(hashes, images=named, follows=follows)

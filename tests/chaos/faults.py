@@ -9,16 +9,18 @@ A new one is a line in a table of `test_faults_*.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import sizes
-from .docker import IMAGE, TAG, Container
+from .compose import NEXT_IMAGE, TAG
+from .docker import Container
 from .history import STOPPED
 from .program import Habits
 from .stage import Stage
 from .trial import Claim, conclude
+from .world import NotNow
 
 Act = Callable[[Stage], object]
 
@@ -69,12 +71,27 @@ def try_out(folder: Path, fault: Fault) -> None:
 
 def idle(stage: Stage) -> Container:
     """A container with an idle runner."""
-    return next(container for container in stage.host.engine.running() if not container.working)
+    return _first(container for container in stage.host.engine.running() if not container.working)
 
 
 def busy(stage: Stage) -> Container:
     """A container with a job."""
-    return next(container for container in stage.host.engine.running() if container.working)
+    return _first(container for container in stage.host.engine.running() if container.working)
+
+
+def _first(containers: Iterable[Container]) -> Container:
+    for container in containers:
+        return container
+    raise NotNow("there is no such container")
+
+
+def wait_for(stage: Stage, done: Callable[[], bool]) -> None:
+    """Let time pass until a fault can go on."""
+    end = stage.time.at + 600
+    while not done():
+        if stage.time.at > end:
+            raise NotNow("it does not come to that")
+        stage.run(1.0)
 
 
 def changed(stage: Stage) -> None:
@@ -86,7 +103,7 @@ def deaf(stage: Stage) -> None:
     """All runners go on listening when they are deregistered, which they are."""
     behave(deaf=True)(stage)
     changed(stage)
-    stage.until(lambda: all(each.program and each.program.deaf for each in stage.host.engine.running()), "all deaf")
+    wait_for(stage, lambda: all(each.program and each.program.deaf for each in stage.host.engine.running()))
     stage.host.deploy(definition="    # changed again\n")
 
 
@@ -97,7 +114,7 @@ def stopped_by_runnerd(stage: Stage) -> bool:
 
 def moved_image(stage: Stage) -> None:
     """The tag means another image at the registry."""
-    stage.host.engine.images.registry[TAG] = IMAGE.replace("sha256:1", "sha256:2")
+    stage.host.engine.images.registry[TAG] = NEXT_IMAGE
     stage.host.person("update")
 
 

@@ -30,6 +30,7 @@ from .history import (
     QUIET,
     REGISTERED,
     STOPPED,
+    WANTS,
     Row,
     of,
 )
@@ -103,28 +104,37 @@ class _Limits:
     """Until when a job in a slot must be left alone, by what people have said so far."""
 
     def __init__(self) -> None:
-        self.job = NEVER
+        self.job = self._drain = NEVER
         self._wanted: set[str] = set()
-        self._ends: dict[tuple[str, str], float] = {}  # (why, slot or "") -> when
+        #: (why, slot or "") -> since when, and the limit; None: the one of the settings, whatever they say by then
+        self._leaving: dict[tuple[str, str], tuple[float, float | None]] = {}
 
     def said(self, row: Row) -> None:
         """A person said something."""
-        if row.what == "wants":
+        if row.kind == WANTS:
             slots = set(row.more["slots"])
             for slot in self._wanted - slots:
-                self._ends["smaller", slot] = row.at + (row.more["drain"] or NEVER)
+                self._leaving["smaller", slot] = row.at, None
             for slot in slots:
-                self._ends.pop(("smaller", slot), None)
-            self._wanted, self.job = slots, row.more["job"] or NEVER
+                self._leaving.pop(("smaller", slot), None)
+            self._wanted = slots
+            self._drain, self.job = row.more["drain"] or NEVER, row.more["job"] or NEVER
         elif row.what == "resume":
-            self._ends = {key: end for key, end in self._ends.items() if key[0] == "smaller"}
+            self._leaving = {key: end for key, end in self._leaving.items() if key[0] == "smaller"}
         elif row.what in ("drain", "stop", "shutdown"):
-            key = (row.what, row.of)
-            self._ends[key] = min(row.at + row.more["limit"], self._ends.get(key, NEVER))
+            known = self._leaving.get((row.what, row.of))
+            said = row.at, row.more["limit"]
+            if known is None or self._end(*said) < self._end(*known):
+                self._leaving[row.what, row.of] = said
 
     def end(self, slot: str) -> float:
         """The earliest end of a job in this slot."""
-        return min((end for (_why, of), end in self._ends.items() if of in ("", slot)), default=NEVER)
+        return min(
+            (self._end(*each) for (_why, of_), each in self._leaving.items() if of_ in ("", slot)), default=NEVER
+        )
+
+    def _end(self, since: float, limit: float | None) -> float:
+        return since + (self._drain if limit is None else limit)
 
 
 def no_busy_runner_is_stopped_before_its_limit(rows: Sequence[Row]) -> Iterable[Violation]:

@@ -21,6 +21,7 @@ from .github import Service
 from .history import JOB_ENDED, JOB_KILLED, JOB_STARTED, UPDATES, History
 
 NEVER = float("inf")
+POLL = 10.0  # seconds: how long GitHub holds a message call
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Program:
         self._over = False
         self._accepted = False
         self._worker_at = NEVER
+        self._changes, self._asked_at = -1, 0.0  # at GitHub, as of the last message call
         self._heard_at = NEVER  # when GitHub last heard of the job
 
     @property
@@ -155,8 +157,12 @@ class Program:
             self._hang_up()
             self._at = self._service.time.at + 10
             return
+        github, now = self._service.github, self._service.time.at
+        if github.changes == self._changes and now < self._asked_at + POLL:
+            return  # there is nothing new
+        self._changes, self._asked_at = github.changes, now
         try:
-            message = self._service.github.message(self._runner, session)
+            message = github.message(self._runner, session)
         except Refused:
             if not self._habits.deaf:
                 self._say("The runner registration has been deleted from the server, please re-configure.")

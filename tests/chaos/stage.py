@@ -67,7 +67,10 @@ class Stage:
             print(self.history.told())
 
     def point(self, name: str) -> None:
-        """A side effect begins, or has ended."""
+        """A side effect begins, or has ended: also a moment in which other actions go on."""
+        for host in self.hosts:
+            if host.supervisor is not None:
+                host.flights.overlap()
         self.points.append(name)
         if len(self.points) - 1 == self.dies_at:
             self.dies_at = -1
@@ -82,7 +85,7 @@ class Stage:
         while True:
             for host in self.hosts:
                 host.act()
-            self.service.github.sweep()
+            self.service.sweep()
             if self.time.at >= end:
                 return
             if any(host.engine.containers for host in self.hosts):
@@ -109,7 +112,7 @@ class Stage:
         github = self.service.github
         live = {runner.name[-12:] for runner in github.runners.values() if github.online(runner)}
         return all(
-            {c.slot for c in host.engine.running() if c.id[:12] in live} == set(host.wanted.all) for host in self.hosts
+            set(host.wanted.all) <= {c.slot for c in host.engine.running() if c.id[:12] in live} for host in self.hosts
         )
 
     def clean(self) -> bool:
@@ -117,7 +120,7 @@ class Stage:
         github = self.service.github
         containers = {container.id[:12] for host in self.hosts for container in host.engine.all}
         blocks = all(host.engine.definition().hashes.keys() == set(host.wanted.all) for host in self.hosts)
-        at_github = {runner.name[-12:] for runner in github.runners.values()}
+        at_github = {runner.name[-12:] for runner in self.service.ours()}
         jobs = [job for job in github.jobs.values() if job.status != "completed" or job.held]
         return self.online() and at_github == containers and blocks and not jobs
 
@@ -147,7 +150,7 @@ class Stage:
                 volumes=sorted(volume[:12] for volume in engine.volumes),
                 blocks=sorted(engine.definition().hashes),
             )
-        names = sorted(runner.name for runner in self.service.github.runners.values())
+        names = sorted(runner.name for runner in self.service.ours())
         self.history.add(REGISTERED, names=names)
 
     def told(self) -> str:
@@ -164,7 +167,7 @@ class Stage:
         """Jobs that ran, that were ended and reported, that were lost; registrations without a container."""
         jobs = Counter(job.fate for job in fates(self.history.rows))
         here = {container.id[:12] for host in self.hosts for container in host.engine.all}
-        ghosts = [one for one in self.service.github.runners.values() if one.name[-12:] not in here]
+        ghosts = [one for one in self.service.ours() if one.name[-12:] not in here]
         return jobs[Fate.RAN], jobs[Fate.REPORTED], jobs[Fate.LOST], len(ghosts)
 
     def judge(self, budget: Budget = USUAL) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .docker import IMAGE
+from .compose import IMAGE
 from .faults import Fault, both, busy, changed, deaf, engine, idle, moved_image, try_out
 from .stage import Stage
 from .trial import CREDENTIAL, SLOT, TRIES

@@ -13,7 +13,7 @@ import pytest
 from tests.doubles.github.settings import iso
 
 from . import sizes
-from .faults import Fault, behave, both, busy, changed, deaf, github, idle, stopped_by_runnerd, try_out
+from .faults import Fault, behave, both, busy, changed, deaf, github, idle, stopped_by_runnerd, try_out, wait_for
 from .github import TOKEN
 from .history import UPDATES
 from .invariants import violations
@@ -47,15 +47,15 @@ def a_new_hour(stage: Stage) -> None:
 def removed(which: object, told: bool) -> object:
     def strike(stage: Stage) -> None:
         github, name = stage.service.github, which(stage).id[:12]
-        runner = next(one for one in github.runners.values() if one.name.endswith(name))
-        github.remove(runner, "removed by GitHub", told=told)
+        for runner in [one for one in github.runners.values() if one.name.endswith(name)]:
+            github.remove(runner, "removed by GitHub", told=told)
 
     return strike
 
 
 def race(stage: Stage) -> None:
     """Idle runners get jobs, and have to go before that is to be seen."""
-    stage.until(lambda: any(not each.working for each in stage.host.engine.running()), "an idle runner")
+    wait_for(stage, lambda: any(not each.working for each in stage.host.engine.running()))
     stage.service.queue(120)
     stage.service.queue(120)
     stage.run(0.5)

@@ -22,16 +22,17 @@ import pytest
 from runnerd import effects
 
 from . import sizes
+from .compose import NEXT_IMAGE, TAG
 from .history import NOT_STARTED
 from .stage import Stage
-from .trial import LEAVES, Claim, conclude
+from .trial import LISTS, Claim, conclude
 
 #: How long a try may take until all is well: a lost answer is looked for up to an hour.
 HOUR = 3600.0
 
 
 def play(stage: Stage) -> None:
-    """A life in short: fill, work, become smaller with a job running, larger again, a new definition."""
+    """A life in short: fill, work, become smaller with a job running, larger again, a new image, a drain, a stop."""
     host = stage.host
     host.engine.habits.deaf = True  # so that they have to be stopped
     stage.run(20)
@@ -40,8 +41,29 @@ def play(stage: Stage) -> None:
     stage.run(30)
     host.deploy(slots=("runner-1",))
     stage.run(120)
+    stage.service.fault(cut="after", method="POST", times=1)  # a registration that nobody knows of
     host.deploy(slots=("runner-1", "runner-2", "runner-3"), definition="    # new\n")
     stage.run(60)
+    host.engine.images.registry[TAG] = NEXT_IMAGE
+    say(stage, "update")
+    stage.run(60)
+    stage.service.queue(60)
+    say(stage, "drain", "runner-2")
+    stage.run(40)
+    say(stage, "stop", "runner-1")
+    stage.run(20)
+    say(stage, "resume")
+    stage.run(20)
+
+
+def say(stage: Stage, *what: str) -> None:
+    """As soon as there is a runnerd to say it to."""
+    wait_for_runnerd(stage)
+    stage.host.person(*what)
+
+
+def wait_for_runnerd(stage: Stage) -> None:
+    stage.until(lambda: stage.host.supervisor is not None, "it is started again")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +78,11 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_play_comes_by_every_crash_point_of_the_code(points: list[str]) -> None:
+    """And by each kind of change in Docker and at GitHub."""
+    assert {f"before docker {what}" for what in ("create", "start", "stop", "remove", "release", "follow")} <= set(
+        points
+    )
+    assert {point.split()[1] for point in points if "/actions/" in point} == {"GET", "POST", "DELETE"}
     source = Path(effects.__file__).read_text(encoding="utf-8")
     assert set(re.findall(r'crashpoint\("([a-z.]+)"\)', source)) <= set(points)
 
@@ -78,7 +105,7 @@ def test_killed_at_each_side_effect(tmp_path: Path, points: list[str], for_: flo
         with stage:
             play(stage)
             assert stage.dies_at < 0
-            stage.until(lambda stage=stage: stage.host.supervisor is not None, "it is started again")
+            wait_for_runnerd(stage)
             conclude(stage, CLAIMS[for_])
 
 
@@ -142,13 +169,33 @@ def test_journal_lost(tmp_path: Path, dead_for: float) -> None:
         conclude(stage, Claim("journal lost", 3, "with jobs running"))
 
 
+def test_journal_lost_after_github_forgot_a_runner(tmp_path: Path) -> None:
+    """Promise 4: a runner without a row and without a registration listens for ever, and must be replaced."""
+    with busy_stage(tmp_path) as stage:
+        runner = next(one for one in stage.service.github.runners.values() if one.job is None)
+        stage.service.github.remove(runner, "removed by GitHub", told=False)
+        stage.host.end("killed")
+        stage.host.lose_journal()
+        claim = Claim("journal lost after GitHub forgot a runner", 4, "it is replaced", heals=LISTS)
+        conclude(stage, claim)
+
+
+def test_journal_lost_with_a_reboot(tmp_path: Path) -> None:
+    """Promise 5: the dead containers alone tell what ran; the registrations that were lost are GitHub's to remove."""
+    with busy_stage(tmp_path) as stage:
+        stage.host.reboot(60.0)
+        stage.host.lose_journal()
+        stage.run(60)
+        conclude(stage, Claim("journal lost with a reboot", 5, "with jobs running; they are reported"))
+
+
 def test_journal_lost_while_a_slot_leaves(tmp_path: Path) -> None:
     """Promise 5: a slot that is in no settings and in no journal must leave all the same."""
     with busy_stage(tmp_path) as stage:
         stage.host.end("killed")
         stage.host.lose_journal()
         stage.host.deploy(slots=("runner-1",))
-        conclude(stage, Claim("journal lost while slots leave", 5, "they leave all the same", heals=LEAVES))
+        conclude(stage, Claim("journal lost while slots leave", 5, "they leave all the same"))
 
 
 def test_journal_of_yesterday(tmp_path: Path) -> None:

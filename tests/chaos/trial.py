@@ -24,12 +24,12 @@ class Patience(NamedTuple):
 
 
 AT_ONCE = Patience(10.0)
-LEAVES = Patience(30.0, "who leaves is looked at once more before it is stopped")
 CREDENTIAL = Patience(75.0, "a container waits for its credential for a minute")
 TRIES = Patience(75.0, "what brought nothing is done again after up to a minute")
 SLOT = Patience(330.0, "a slot that brings no runner online is tried again after up to 5 min")
 REGISTRATION = Patience(460.0, f"{SLOT.because}, and a runner has 2 min to come online")
 ERROR = Patience(330.0, "after an error GitHub is asked again after up to 5 min")
+LISTS = Patience(1260.0, "GitHub's list is read every 10 min, and counts when two of them agree")
 REFUSAL = Patience(960.0, "after a refusal GitHub is asked again after up to 15 min")
 
 
@@ -63,7 +63,7 @@ def conclude(
             for _dummy in host.wanted.all:
                 stage.service.queue(30)
         stage.settle(patience)
-        if stage.dice.random() < 1 / sizes.EVERY:
+        if stage.dice.random() < 4 / sizes.EVERY:
             stage.idle_hour()
     finally:
         results.note(results.Result(claim.name, claim.promise, claim.sentence, *claim.heals, *stage.came_of_it(), heal))

@@ -11,6 +11,10 @@ from tests.doubles.github.settings import Clock as GitHubsClock
 EPOCH = 1_790_000_000.0
 
 
+class NotNow(Exception):
+    """What somebody wants to do cannot be done now: there is no such container, or no runnerd to ask."""
+
+
 class Time:
     """The one time of a simulation, in seconds."""
 
