@@ -39,6 +39,7 @@ SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
 #: GitHub removes ephemeral runners that were offline for a day. Here it takes less for those that only it can remove.
 ORPHAN_LIFE = 3600.0
 OTHERS = "other-"
+LATENCY = 0.05  # seconds
 API = "https://api.github.com"
 
 
@@ -196,8 +197,9 @@ class Service:
         """One request and its answer, or what `requests` raises when there is none."""
         assert request.url is not None and request.method is not None
         url = URL(request.url)
-        self.point(f"before {request.method} {url.path}")
         began = self.time.at
+        self.point(f"before {request.method} {url.path}")
+        self.time.passes(LATENCY)
         try:
             answer = self._answer(request, url, timeout)
         except requests.RequestException:

@@ -127,22 +127,29 @@ class Host:
         if self.supervisor is None:
             raise NotNow("no runnerd answers")
         limits = self.supervisor.settings.limits
-        until = {"drain": limits.drain if limit is None else limit, "shutdown": limits.shutdown}.get(what, 0.0)
-        own = what == "drain" and limit is None
-        self.history.add(("person", what), slot, limit=None if own else until or NEVER if what == "drain" else until)
+        lasts = {"drain": limit, "shutdown": limits.shutdown or NEVER}.get(what, 0.0)  # None: as the settings say
         if what in ("drain", "stop"):
-            self._ask(self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit)
+            taken = self._ask(
+                self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit
+            )
         elif what == "shutdown":
-            self._ask(self.supervisor.shut_down)
+            taken = self._ask(self.supervisor.shut_down)
         else:
-            self._ask(getattr(self.supervisor, what))
+            taken = self._ask(getattr(self.supervisor, what))
+        if taken:
+            self.history.add(("person", what), slot, limit=lasts)
 
-    def _ask(self, question: Callable[..., Any], *arguments: Any) -> None:
-        """Ask the process, which may die of it."""
+    def _ask(self, question: Callable[..., Any], *arguments: Any) -> bool:
+        """Ask the process, which may die of it; False: it answers that it cannot do it."""
         try:
             question(*arguments)
         except Killed:
             self.end("killed", self.killed_for)
+        except sqlite3.OperationalError:  # as `control` does
+            if not self.disk_full:
+                raise
+            return False
+        return True
 
     # The process
 

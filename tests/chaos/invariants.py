@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .fates import Fate, fates
 from .history import (
@@ -187,13 +188,21 @@ def a_credential_is_delivered_once_to_a_fresh_container(rows: Sequence[Row]) -> 
         containers.add(row.of)
 
 
+class _Window(NamedTuple):
+    """In which GitHub wants to hear nothing; `doubtful`: a new process may not know of it."""
+
+    told: float
+    end: float
+    doubtful: bool
+
+
 def github_is_left_alone_when_it_says_so(rows: Sequence[Row]) -> Iterable[Violation]:
     """No call inside a back-off window that GitHub itself has set.
 
     A new process may not know of one that was told, or is read, by a clock that is wrong, nor of one that could not be
     written down.
     """
-    windows: list[tuple[float, bool]] = []  # its end, and whether a new process may not know of it
+    windows: list[_Window] = []
     doubts: set[str] = set()
     for row in of(rows, ASKED, FORGETS, DOUBT, PROCESS_BEGAN):
         if row.kind == FORGETS:
@@ -201,14 +210,15 @@ def github_is_left_alone_when_it_says_so(rows: Sequence[Row]) -> Iterable[Violat
         elif row.kind == DOUBT:
             doubts = doubts | {row.of} if row.more["on"] else doubts - {row.of}
         elif row.kind == PROCESS_BEGAN:
-            windows = [] if "clock" in doubts else [window for window in windows if not window[1]]
+            windows = [] if "clock" in doubts else [window for window in windows if not window.doubtful]
         else:
-            closed_until = max((end for end, _doubtful in windows), default=0.0)
-            if row.more["since"] < closed_until - SLACK:
+            since = row.more["since"]  # one that was under way when another one was refused is none of this
+            closed_until = max((window.end for window in windows if window.told <= since), default=0.0)
+            if since < closed_until - SLACK:
                 why = f"which ends at {closed_until:.0f}"
                 yield Violation("GitHub is not asked inside a back-off window", why, row)
             if end := max(row.at + row.more["wait"] if "wait" in row.more else 0.0, row.more.get("until", 0.0)):
-                windows = [*(window for window in windows if window[0] > row.at), (end, bool(doubts))]
+                windows = [*(window for window in windows if window.end > row.at), _Window(row.at, end, bool(doubts))]
 
 
 def nothing_is_unforeseen(rows: Sequence[Row]) -> Iterable[Violation]:

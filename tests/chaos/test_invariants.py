@@ -22,8 +22,9 @@ def row(at: float, who: str, what: str, of: str = "", **more: Any) -> Row:
     return Row(at, who, what, of, more)
 
 
-def asked(at: float, **more: Any) -> Row:
-    return row(at, "github", "asked", "/orgs/my-org/actions/runners", method="GET", status=200, since=at, **more)
+def asked(at: float, since: float | None = None, **more: Any) -> Row:
+    facts = {"method": "GET", "status": 200, "since": at if since is None else since, **more}
+    return row(at, "github", "asked", "/orgs/my-org/actions/runners", **facts)
 
 
 def delivered(at: float, container: str, credential: str, starts: int = 1) -> Row:
@@ -103,6 +104,7 @@ def whole(history: list[Row]) -> list[Row]:
         [*BEGIN, job(3, "started"), stopped(1004), job(1004, "killed"), REPORT],
         [*RAN, stopped(9, working=False)],
         [*GOOD, asked(30, wait=60.0), asked(91)],
+        [*GOOD, REFUSED, asked(31, since=29)],
         [*GOOD, REFUSED, row(40, "host", "forgets"), asked(50)],
         [*GOOD, doubt(29, "clock", True), REFUSED, doubt(31, "clock", False), began(40), asked(50)],
         [*GOOD, REFUSED, doubt(31, "clock", True), began(40), asked(50)],
