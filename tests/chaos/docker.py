@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Docker's side: a small engine in memory behind the provider's interface, a Compose file on the disk, and the faults.
+"""Docker's side: a small engine in memory behind the provider's interface, and its faults.
 
 As strict as Docker where runnerd could be wrong: an id is one writable layer, a name is taken until its container is
 removed, a running one is removed only by force.
@@ -13,35 +13,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runnerd.composefile import images as images_in
 from runnerd.composefile import replace_text, with_image, without_slot
-from runnerd.images import ImageError
 from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
 
+from .compose import Images, defined
 from .github import Service
-from .history import History
+from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
 from .world import HostClock, Time
 
-TAG, IMAGE = "registry.example/runner:latest", "registry.example/runner@sha256:1"
 BOOT_LIMIT = 120.0  # runnerd's own for a call that changes something
 CREDENTIAL_PATIENCE = 60.0  # the entrypoint's
-_BLOCK = re.compile(r"^  # slot (\S+) begin\n(.*?)^  # slot \1 end\n", re.MULTILINE | re.DOTALL)
-
-
-def compose_text(slots: Mapping[str, tuple[str, str]], image: str, more: str = "") -> str:
-    """What the playbook writes; slot -> its pool and scope, which become labels."""
-    blocks = [
-        f"  # slot {slot} begin\n  {slot}:\n    image: {image}  # follows {TAG}\n    labels: {pool} {scope}\n{more}"
-        f"  # slot {slot} end\n"
-        for slot, (pool, scope) in sorted(slots.items())
-    ]
-    return "services:\n" + "".join(blocks)
 
 
 @dataclass
@@ -65,32 +52,6 @@ class Container:
     def working(self) -> bool:
         """A job runs in it."""
         return self.program is not None and self.program.working
-
-
-class Images:
-    """The image of the tag here, and what the registry has."""
-
-    def __init__(self) -> None:
-        self.here: dict[str, str] = {TAG: IMAGE}
-        self.registry: dict[str, str] = {TAG: IMAGE}
-        self.local = {IMAGE}
-        self.used: Callable[[], set[str]] = set
-        self.error = ""
-
-    def reference(self, image: str) -> str:
-        return self.here.get(image, "")
-
-    def pull(self, image: str) -> None:
-        if self.error:
-            raise ImageError(self.error)
-        self.here[image] = self.registry[image]
-        self.local.add(self.here[image])
-
-    def discard(self, reference: str) -> bool:
-        if reference in self.used():
-            return False
-        self.local.discard(reference)
-        return True
 
 
 class Engine:
@@ -140,7 +101,7 @@ class Engine:
             status = self.file.stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if self._read[0] != stamp:
-                self._read = (stamp, _defined(self.file.read_text(encoding="utf-8")))
+                self._read = (stamp, defined(self.file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as exc:
             return Definition(error=f"{exc}. Do: run the playbook again")
         return self._read[1]
@@ -181,7 +142,7 @@ class Engine:
         pool, scope = re.findall(rf"# slot {slot} begin\n(?:.*\n)*?    labels: (\S+) (\S+)\n", self.file.read_text())[0]
         container = self.containers[number] = Container(number, slot, spec, (pool, scope))
         self.volumes.add(number)
-        self._history.add("docker", "created", number, slot=slot)
+        self._history.add(CREATED, number, slot=slot)
         return container
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
@@ -202,14 +163,14 @@ class Engine:
         container.starts += 1
         container.status, container.exit_code = MachineStatus.RUNNING, None
         container.waits_until = self._time.at + CREDENTIAL_PATIENCE
-        self._history.add("docker", "started", container.id, starts=container.starts)
+        self._history.add(STARTED, container.id, starts=container.starts)
         if container.starts > 1:
             self.die(container, 64)
         self.on_change()
 
     def _deliver(self, container: Container, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()[:12]
-        self._history.add("docker", "delivered", container.id, credential=digest, starts=container.starts)
+        self._history.add(DELIVERED, container.id, credential=digest, starts=container.starts)
         if container.status is MachineStatus.RUNNING:
 
             def say(line: str) -> None:
@@ -251,16 +212,19 @@ class Engine:
         """It is stopped."""
         if container.status is not MachineStatus.RUNNING:
             return
-        self._history.add("docker", "stopped", container.id, slot=container.slot, by=by, working=container.working)
+        self._history.add(STOPPED, container.id, slot=container.slot, by=by, working=container.working)
         self.die(container, code)
 
     def die(self, container: Container, code: int, oom: bool = False) -> None:
         """Its first process ends."""
         if container.program is not None:
             container.program.die()
-        container.status, container.exit_code, container.oom = MachineStatus.DEAD, code, oom
-        container.lost_docker = False
-        self._history.add("docker", "died", container.id, code=code)
+        container.oom = oom
+        self._ended(container, code)
+
+    def _ended(self, container: Container, code: int) -> None:
+        container.status, container.exit_code, container.lost_docker = MachineStatus.DEAD, code, False
+        self._history.add(DIED, container.id, code=code)
         self.on_change()
 
     def take_away(self, container: Container, by: str) -> None:
@@ -268,7 +232,7 @@ class Engine:
         self.kill(container, 137, by)
         del self.containers[container.id]
         self.volumes.discard(container.id)
-        self._history.add("docker", "removed", container.id, slot=container.slot, by=by)
+        self._history.add(REMOVED, container.id, slot=container.slot, by=by)
         self.on_change()
 
     def tick(self) -> None:
@@ -282,9 +246,8 @@ class Engine:
             said = len(container.said)
             program.tick()
             if program.exit_code is not None:
-                container.status, container.exit_code = MachineStatus.DEAD, program.exit_code
-                self._history.add("docker", "died", container.id, code=program.exit_code)
-            if program.exit_code is not None or said != len(container.said):
+                self._ended(container, program.exit_code)
+            elif said != len(container.said):
                 self.on_change()
 
     # Answering
@@ -306,16 +269,3 @@ class Engine:
         self._time.passes(takes)
         yield
         self.point(f"after docker {name}")
-
-
-def _defined(text: str) -> Definition:
-    """Slot -> `image spec`; raises ValueError where Compose would complain."""
-    rest = _BLOCK.sub("", text)
-    if rest != "services:\n":
-        raise ValueError(f"yaml: line {1 + text.count(chr(10))}: did not find what was expected")
-    named, follows = images_in(text)
-    hashes = {}
-    for slot, block in _BLOCK.findall(text):
-        (image,) = images_in(block)[0]
-        hashes[slot] = f"{image} {hashlib.sha256(block.encode()).hexdigest()[:12]}"
-    return Definition(hashes, images=named, follows=follows)

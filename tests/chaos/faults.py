@@ -9,14 +9,18 @@ A new one is a line in a table of `test_faults_*.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import results, sizes
-from .docker import IMAGE, TAG, Container
+from . import sizes
+from .compose import NEXT_IMAGE, TAG
+from .docker import Container
+from .history import STOPPED
 from .program import Habits
 from .stage import Stage
+from .trial import Claim, conclude
+from .world import NotNow
 
 Act = Callable[[Stage], object]
 
@@ -31,22 +35,19 @@ def always(stage: Stage) -> bool:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One class: the promise that it attacks, and how; `seen`: what is to be seen beside what the judge wants."""
+class Fault(Claim):
+    """One class, and how it is done. `lasts`: seconds; 0: it is over as soon as it has struck.
 
-    name: str
-    promise: int
-    sentence: str
+    `seen`: what is to be seen beside what the judge wants.
+    """
+
     strike: Act
     heal: Act = nothing
     lasts: float = 300.0
     seen: Callable[[Stage], bool] = always
 
-    def __str__(self) -> str:
-        return self.name
 
-
-def tried(folder: Path, fault: Fault) -> None:
+def try_out(folder: Path, fault: Fault) -> None:
     """Strike while jobs run, others wait and others come; heal; all must be well again, and the history good."""
     for number in range(sizes.TIMES):
         with Stage(folder / str(number), sizes.SEED + number) as stage:
@@ -55,7 +56,7 @@ def tried(folder: Path, fault: Fault) -> None:
                 stage.service.queue(seconds)
             stage.run(stage.dice.uniform(0, 55))
             fault.strike(stage)
-            stage.run(1)
+            stage.run(min(1.0, fault.lasts))
             for _dummy in range(3):
                 stage.service.queue(30)
             stage.run(fault.lasts)
@@ -64,23 +65,33 @@ def tried(folder: Path, fault: Fault) -> None:
             assert not idle_faults, f"{fault}: never struck: {idle_faults}"
             stage.service.clear()
             stage.host.engine.habits = Habits()
-            healed = stage.until(stage.online, "all slots online")
-            for _dummy in range(len(stage.host.wanted.all)):
-                stage.service.queue(30)
-            stage.settle(3 * 3600)
-            stage.judge()
+            conclude(stage, fault)
             assert fault.seen(stage), f"{fault}: not seen\n{stage.told()}"
-            results.note(fault.name, fault.promise, fault.sentence, stage, healed)
 
 
 def idle(stage: Stage) -> Container:
     """A container with an idle runner."""
-    return next(container for container in stage.host.engine.running() if not container.working)
+    return _first(container for container in stage.host.engine.running() if not container.working)
 
 
 def busy(stage: Stage) -> Container:
     """A container with a job."""
-    return next(container for container in stage.host.engine.running() if container.working)
+    return _first(container for container in stage.host.engine.running() if container.working)
+
+
+def _first(containers: Iterable[Container]) -> Container:
+    for container in containers:
+        return container
+    raise NotNow("there is no such container")
+
+
+def wait_for(stage: Stage, done: Callable[[], bool]) -> None:
+    """Let time pass until a fault can go on."""
+    end = stage.time.at + 600
+    while not done():
+        if stage.time.at > end:
+            raise NotNow("it does not come to that")
+        stage.run(1.0)
 
 
 def changed(stage: Stage) -> None:
@@ -92,18 +103,18 @@ def deaf(stage: Stage) -> None:
     """All runners go on listening when they are deregistered, which they are."""
     behave(deaf=True)(stage)
     changed(stage)
-    stage.until(lambda: all(each.program and each.program.deaf for each in stage.host.engine.running()), "all deaf")
+    wait_for(stage, lambda: all(each.program and each.program.deaf for each in stage.host.engine.running()))
     stage.host.deploy(definition="    # changed again\n")
 
 
 def stopped_by_runnerd(stage: Stage) -> bool:
     """It had to stop a container."""
-    return any(row.more["by"] == "runnerd" for row in stage.history.of("docker", "stopped"))
+    return any(row.more["by"] == "runnerd" for row in stage.history.of(STOPPED))
 
 
 def moved_image(stage: Stage) -> None:
     """The tag means another image at the registry."""
-    stage.host.engine.images.registry[TAG] = IMAGE.replace("sha256:1", "sha256:2")
+    stage.host.engine.images.registry[TAG] = NEXT_IMAGE
     stage.host.person("update")
 
 

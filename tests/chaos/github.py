@@ -30,12 +30,16 @@ from tests.doubles.github.access import Credential, Limiter
 from tests.doubles.github.apps import Apps
 from tests.doubles.github.jit import new_key
 from tests.doubles.github.settings import Settings
-from tests.doubles.github.state import GitHub, Job
+from tests.doubles.github.state import GitHub, Job, Runner
 
-from .history import History
+from .history import ASKED, JOB_QUEUED, History
 from .world import EPOCH, GitHubClock, Time
 
 SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
+#: GitHub removes ephemeral runners that were offline for a day. Here it takes less for those that only it can remove.
+ORPHAN_LIFE = 3600.0
+OTHERS = "other-"
+LATENCY = 0.05  # seconds
 API = "https://api.github.com"
 
 
@@ -95,6 +99,7 @@ class Service:
         self.github = GitHub(GitHubClock(time), Settings())
         self.unreachable = False
         self.point: Callable[[str], None] = lambda name: None
+        self._orphans: dict[int, float] = {}  # a registration -> when it was last online
         self._credentials: dict[str, Credential] = {}
         self.give(TOKEN)
         for name in (SCOPE, REPOSITORY):
@@ -137,8 +142,19 @@ class Service:
     def queue(self, seconds: float, name: str = "", labels: tuple[str, ...] = ("self-hosted",)) -> Job:
         """A job that takes so long."""
         job = self.github.queue_job(REPOSITORY, name or f"job {len(self.github.jobs) + 1}", labels, str(seconds), {})
-        self.history.add("job", "queued", str(job.id), seconds=seconds)
+        self.history.add(JOB_QUEUED, str(job.id), seconds=seconds)
         return job
+
+    def ours(self) -> list[Runner]:
+        """The registrations but those that other people have made."""
+        return [runner for runner in self.github.runners.values() if not runner.name.startswith(OTHERS)]
+
+    def of_others(self, count: int) -> None:
+        """So many runners of other people, all offline, in the first scope."""
+        scope = self.github.scope(SCOPE)
+        for number in range(count):
+            more = {"name": f"{OTHERS}{number}", "group_id": 1, "labels": [], "work_folder": "_work", "base": API}
+            self.github.register(scope, key=ONE_KEY.take(), **more)
 
     def fault(self, **body: Any) -> None:
         """One of the double's own faults; see its README."""
@@ -148,6 +164,22 @@ class Service:
         """No fault any more."""
         self.github.faults.all.clear()
         self.unreachable = False
+
+    def leave_the_rest_to_github(self) -> None:
+        """Nobody else knows any more of those that are registered now."""
+        self._orphans = dict.fromkeys(self.github.runners, self.time.at)
+
+    def sweep(self) -> None:
+        """What GitHub does by itself."""
+        self.github.sweep()
+        for number, since in list(self._orphans.items()):
+            runner = self.github.runners.get(number)
+            if runner is None:
+                del self._orphans[number]
+            elif self.github.online(runner) or self.github.busy(runner):
+                self._orphans[number] = self.time.at
+            elif self.time.at - since > ORPHAN_LIFE:
+                self.github.remove(runner, "offline for too long")
 
     def forget_what_is_over(self) -> None:
         """Jobs, registrations and keys that are history: the double keeps them for tests that ask."""
@@ -165,15 +197,16 @@ class Service:
         """One request and its answer, or what `requests` raises when there is none."""
         assert request.url is not None and request.method is not None
         url = URL(request.url)
-        self.point(f"before {request.method} {url.path}")
         began = self.time.at
+        self.point(f"before {request.method} {url.path}")
+        self.time.passes(LATENCY)
         try:
             answer = self._answer(request, url, timeout)
         except requests.RequestException:
-            self.history.add("github", "asked", url.path, method=request.method, status=None, since=began)
+            self.history.add(ASKED, url.path, method=request.method, status=None, since=began)
             raise
         self.history.add(
-            "github", "asked", url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
+            ASKED, url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
         )
         self.point(f"after {request.method} {url.path}")
         return answer

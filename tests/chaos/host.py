@@ -4,8 +4,7 @@
 
 """A runner host: its files, its Docker, and the process of runnerd, which can be killed and comes back as with systemd.
 
-runnerd's parts are the real ones. Three have another shell: actions run in this thread, one after the other
-(`_Flights`); the runners' output is read without threads (`_Ears`); the journal tells of its commits (`_Journal`).
+runnerd's parts are the real ones; `shells` has what three of them get another shell for.
 """
 
 from __future__ import annotations
@@ -14,121 +13,30 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runnerd.broker import GitHubBroker
-from runnerd.evidence import heard
 from runnerd.gates import Gates
-from runnerd.journal import Journal, JournalError
-from runnerd.model import Output
-from runnerd.settings import SettingsError, load_settings
+from runnerd.journal import JournalError
+from runnerd.settings import SettingsError, load_credentials, load_settings
 from runnerd.supervisor import ROUND, Supervisor
 
-from .docker import IMAGE, Engine, compose_text
+from .compose import IMAGE, compose_text
+from .docker import Engine
 from .github import REPOSITORY, SCOPE, TOKEN, Service
-from .history import History
+from .history import DOUBT, ERROR, FORGETS, NOT_STARTED, PROCESS_ENDED, WANTS, History
 from .program import NEVER
-from .world import HostClock, Time
+from .shells import Ears, Flights, TalkingJournal
+from .world import HostClock, NotNow, Time
 
 RESTART = 1.0  # seconds: RestartSec of the unit
 
 
 class Killed(BaseException):
     """SIGKILL, as far as one thread can play it."""
-
-
-class _Flights(Executor):
-    """Actions in this thread: begun when the round is over, in any order; some are a round late."""
-
-    def __init__(self, dice: random.Random, history: History) -> None:
-        self._dice, self._history = dice, history
-        self._waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._waiting.append((future, lambda: function(*arguments, **options)))
-        return future
-
-    def land(self) -> bool:
-        """Carry out; whether there was anything."""
-        waiting, self._waiting = self._waiting, []
-        self._dice.shuffle(waiting)
-        if len(waiting) > 1 and self._dice.random() < 0.2:
-            self._waiting.append(waiting.pop())
-        for future, call in waiting:
-            try:
-                future.set_result(call())
-            except Exception as exc:
-                self._history.add(
-                    "runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError)
-                )
-                future.set_exception(exc)
-        return bool(waiting)
-
-
-class _Ears:
-    """Hears what containers say, a little after it was told to listen; by the rules of `evidence.heard`."""
-
-    DELAY = 0.1
-
-    def __init__(self, engine: Engine, clock: HostClock) -> None:
-        self._engine, self._clock = engine, clock
-        self._since: dict[str, float] = {}
-        self._heard: dict[str, tuple[int, Output]] = {}
-
-    def follow(self, machine_ids: Iterable[str]) -> None:
-        """Listen to these, and to no others."""
-        self._since = {one: self._since.get(one, self._clock.now()) for one in machine_ids}
-        self._heard = {one: known for one, known in self._heard.items() if one in self._since}
-
-    def output(self, machine_id: str) -> Output:
-        """What it has said so far."""
-        if self._clock.now() < self._since.get(machine_id, NEVER) + self.DELAY:
-            return Output()
-        lines, output = self._heard.get(machine_id, (0, Output(readable=True)))
-        if self._engine.down or self._engine.hangs:
-            return replace(output, readable=False)
-        container = self._engine.containers.get(machine_id)
-        if container is None:
-            return output
-        for at, line in container.said[lines:]:
-            output = heard(output, line, at)
-        output = replace(output, readable=True, ended=container.exit_code is not None)
-        self._heard[machine_id] = (len(container.said), output)
-        return output
-
-
-class _Journal(Journal):
-    """Tells of each commit, and of each event; does not wait for the disk: a killed process loses nothing by that."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        super().__init__(host.state, host.clock, host.machine_id)
-
-    def _open(self, path: Path, machine_id: str) -> None:
-        super()._open(path, machine_id)
-        self._db.execute("pragma synchronous = off")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        if self._host.disk_full:
-            raise sqlite3.OperationalError("database or disk is full")
-        self._host.point("before commit")
-        # Whoever uses this one leaves that one, too.
-        with super()._transaction() as db:  # pylint: disable=contextmanager-generator-missing-cleanup
-            yield db
-        self._host.point("after commit")
-
-    def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
-        # Copies: what a row keeps must not look like a leak of runnerd's.
-        of, detail_ = (text.encode().decode() for text in (runner or slot, detail))
-        self._host.history.add("runnerd", kind, of, slot=slot, detail=detail_)
-        super().event(slot, runner, kind, detail)
 
 
 @dataclass
@@ -174,7 +82,8 @@ class Host:
         self.clock = HostClock(time)
         self.engine = Engine(folder / "docker-compose.yml", self.clock, time, service, history)
         self.engine.on_change = self.wake
-        self.credentials = {"default": {"token": TOKEN}}
+        self.credentials = folder / "credentials.json"
+        self.give({"token": TOKEN})
         self.wanted = Wanted()
         self.point: Callable[[str], None] = lambda name: None
         self.disk_full = False
@@ -186,41 +95,62 @@ class Host:
 
     # The playbook
 
-    def deploy(self, reload: bool = True, **changes: Any) -> None:
+    def give(self, form: Mapping[str, str]) -> None:
+        """The credential that the playbook puts here; runnerd reads it at its start."""
+        self.credentials.write_text(json.dumps({"default": form}))
+
+    def deploy(self, **changes: Any) -> None:
         """Run the playbook with these variables: settings first, then the Compose file, then the reload."""
+        self.write_settings(**changes)
+        self.write_compose_file()
+        if self.supervisor is not None:
+            self._ask(self.supervisor.reload)
+
+    def write_settings(self, **changes: Any) -> None:
+        """The playbook's first half; what is in force when the second one does not come."""
         self.wanted = replace(self.wanted, **changes)
         self.file.write_text(json.dumps(self.wanted.settings(self.folder)))
+        limits = load_settings(self.file).limits
+        self.history.add(WANTS, slots=self.wanted.all, drain=limits.drain, job=limits.job)
+
+    def write_compose_file(self, **changes: Any) -> None:
+        """Its second half, by variables that may be newer than the settings."""
+        wanted = replace(self.wanted, **changes)
         kept = set()
         if self.engine.file.exists():  # a service stays in the file until its slot is empty
-            kept = self.engine.definition().hashes.keys() - set(self.wanted.all)
-        own = set(self.wanted.repository_slots) | (kept - set(Wanted().slots))
-        slots = {slot: ("own", REPOSITORY) if slot in own else ("default", SCOPE) for slot in {*self.wanted.all, *kept}}
-        text = compose_text(slots, self.wanted.image, self.wanted.definition)
-        self.engine.file.write_text(text)
-        limits = load_settings(self.file).limits
-        self.history.add("person", "wants", slots=self.wanted.all, drain=limits.drain, job=limits.job)
-        if self.supervisor is not None and reload:
-            self._ask(self.supervisor.reload)
+            kept = self.engine.definition().hashes.keys() - set(wanted.all)
+        own = set(wanted.repository_slots) | (kept - set(Wanted().slots))
+        slots = {slot: ("own", REPOSITORY) if slot in own else ("default", SCOPE) for slot in {*wanted.all, *kept}}
+        self.engine.file.write_text(compose_text(slots, wanted.image, wanted.definition))
 
     def person(self, what: str, slot: str = "", limit: float | None = None) -> None:
         """What a person types: drain, stop (now), shutdown, resume, pause, update, refresh."""
-        assert self.supervisor is not None, "no runnerd answers"
+        if self.supervisor is None:
+            raise NotNow("no runnerd answers")
         limits = self.supervisor.settings.limits
-        until = {"drain": limits.drain if limit is None else limit, "shutdown": limits.shutdown}.get(what, 0.0)
-        self.history.add("person", what, slot, limit=until or NEVER if what == "drain" else until)
+        lasts = {"drain": limit, "shutdown": limits.shutdown or NEVER}.get(what, 0.0)  # None: as the settings say
         if what in ("drain", "stop"):
-            self._ask(self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit)
+            taken = self._ask(
+                self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit
+            )
         elif what == "shutdown":
-            self._ask(self.supervisor.shut_down)
+            taken = self._ask(self.supervisor.shut_down)
         else:
-            self._ask(getattr(self.supervisor, what))
+            taken = self._ask(getattr(self.supervisor, what))
+        if taken:
+            self.history.add(("person", what), slot, limit=lasts)
 
-    def _ask(self, question: Callable[..., Any], *arguments: Any) -> None:
-        """Ask the process, which may die of it."""
+    def _ask(self, question: Callable[..., Any], *arguments: Any) -> bool:
+        """Ask the process, which may die of it; False: it answers that it cannot do it."""
         try:
             question(*arguments)
         except Killed:
             self.end("killed", self.killed_for)
+        except sqlite3.OperationalError:  # as `control` does
+            if not self.disk_full:
+                raise
+            return False
+        return True
 
     # The process
 
@@ -228,43 +158,46 @@ class Host:
         """As `daemon.serve` begins."""
         self.start_at = NEVER
         try:
-            settings = load_settings(self.file)
-            journal = _Journal(self)
+            settings, credentials = load_settings(self.file), load_credentials(self.credentials)
+            journal = TalkingJournal(self)
         except (SettingsError, JournalError, sqlite3.Error) as exc:
-            self.history.add("runnerd", "not started", detail=str(exc))
+            self.history.add(NOT_STARTED, detail=str(exc))
             self.start_at = self.time.at + RESTART
             return
         except Killed:
             self.end("killed", self.killed_for)
             return
-        gates = Gates(journal, self.clock)
-        broker = GitHubBroker(settings.github, self.credentials, "chaos", gates, now=self.clock.wall)
+        gates = Gates(journal, self.clock, apps={name for name, form in credentials.items() if "token" not in form})
+        broker = GitHubBroker(settings.github, credentials, "chaos", gates, now=self.clock.wall)
         broker._options["sleep"] = self.time.passes
-        self.journal, self.flights = journal, _Flights(self.dice, self.history)
+        self.journal, self.flights = journal, Flights(self)
         self.supervisor = Supervisor(
             self.file, settings, journal, self.engine, broker, gates, self.clock, self.flights, self.engine.workers
         )
-        self.supervisor.observer.listener = _Ears(self.engine, self.clock)
+        self.supervisor.observer.listener = Ears(self.engine, self.clock)
         self.supervisor.restart_wanted = self._restart_soon
         try:
             gates.try_again()
-            journal.hand_over(self.credentials, {pool.scope: pool.credential for pool in settings.pools})
+            journal.hand_over(credentials, {pool.scope: pool.credential for pool in settings.pools})
             journal.event("", "", "began", f"runnerd {settings.version}")
         except Killed:
             self.end("killed", self.killed_for)
         except sqlite3.OperationalError as exc:
-            self.end(f"crashed: {exc}")
+            self._crash(exc)
         self._round_at = self.time.at
 
     def end(self, how: str, for_: float = RESTART) -> None:
         """The process ends; systemd starts it again, unless something is in the way for so long."""
-        self.history.add("runnerd", "ended", detail=how)
-        if self.disk_full or self.clock.was_wrong:
-            self.history.add("stage", "forgets")
+        self.history.add(PROCESS_ENDED, detail=how)
         if self.supervisor is not None:
             self.journal.close()
         self.supervisor = None
         self._round_at, self.start_at = NEVER, self.time.at + for_
+
+    def _crash(self, exc: sqlite3.Error) -> None:
+        """Nothing else than a full disk may come to this."""
+        self.history.add(ERROR, detail=repr(exc), foreseen=self.disk_full)
+        self.end(f"crashed: {exc}")
 
     def _restart_soon(self) -> None:
         self.start_at = self.time.at + 0.5
@@ -276,10 +209,22 @@ class Host:
             self.engine.die(container, 255)
         self.clock.reboot()
 
+    def set_clock(self, wrong_by: float) -> None:
+        """Somebody sets the clock, or a virtual machine wakes up with an old one."""
+        self.clock.wrong_by = wrong_by
+        self.history.add(DOUBT, "clock", on=wrong_by != 0)
+
+    def fill_disk(self, full: bool) -> None:
+        """No file can be written."""
+        self.disk_full = full
+        self.engine.refuses = {"create": "no space left on device"} if full else {}
+        self.history.add(DOUBT, "disk", on=full)
+
     def lose_journal(self) -> None:
-        """While runnerd is dead."""
+        """While runnerd is dead. What was lost with it at GitHub is not ours to delete: GitHub does."""
         shutil.rmtree(self.state, ignore_errors=True)
-        self.history.add("stage", "forgets")
+        self.service.leave_the_rest_to_github()
+        self.history.add(FORGETS)
 
     def wake(self) -> None:
         """Begin the next round now."""
@@ -320,4 +265,4 @@ class Host:
         except Killed:
             self.end("killed", self.killed_for)
         except sqlite3.OperationalError as exc:
-            self.end(f"crashed: {exc}")
+            self._crash(exc)

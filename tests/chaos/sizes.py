@@ -10,14 +10,16 @@ The defaults are the short form, a part of `make test`.
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
-SEED = int(os.environ.get("CHAOS_SEED", "1"))
+#: A fresh one where none is given; `conftest.py` prints it. Left where other processes of the same run find it.
+SEED = int(os.environ.setdefault("CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "15"))  # of random combinations
 STEPS = int(os.environ.get("CHAOS_STEPS", "25"))  # in each
 SHRINK = "CHAOS_SHRINK" in os.environ  # a combination that failed is made small, which takes long
 TIMES = int(os.environ.get("CHAOS_TIMES", "1"))  # each fault class, at another moment
-EVERY = int(os.environ.get("CHAOS_EVERY", "6"))  # runnerd is killed at each so many-th side effect
+EVERY = int(os.environ.get("CHAOS_EVERY", "24"))  # runnerd is killed at each so many-th side effect
 DAYS = float(os.environ.get("CHAOS_DAYS", "0.5"))
 JOBS = int(os.environ.get("CHAOS_JOBS", "200"))  # in these days
 RESULTS = Path(os.environ["CHAOS_RESULTS"]) if "CHAOS_RESULTS" in os.environ else None  # a file of JSON lines

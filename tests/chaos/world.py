@@ -11,6 +11,10 @@ from tests.doubles.github.settings import Clock as GitHubsClock
 EPOCH = 1_790_000_000.0
 
 
+class NotNow(Exception):
+    """What somebody wants to do cannot be done now: there is no such container, or no runnerd to ask."""
+
+
 class Time:
     """The one time of a simulation, in seconds."""
 
@@ -30,13 +34,11 @@ class HostClock:
         self._booted = time.at - 1000.0
         self._boots = 1
         self.wrong_by = 0.0
-        self.was_wrong = False
 
     def now(self) -> float:
         return self._time.at - self._booted
 
     def wall(self) -> float:
-        self.was_wrong |= self.wrong_by != 0
         return EPOCH + self._time.at + self.wrong_by
 
     @property

@@ -9,6 +9,7 @@ A list can be cut short, and lags: one alone never says that a runner is gone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError
@@ -70,8 +71,8 @@ class Lists:
         before = self._listings.get(key, _Listing())
         missing = {
             a.id: before.missing.get(a.id, 0) + 1
-            for name, a in attempts.items()
-            if name not in runners and a.runner_id is not None and (a.started_at or asked_at) < asked_at
+            for a in attempts.values()
+            if (a.started_at or asked_at) < asked_at and _known_as(a, runners) is None
         }
         offline = {
             name: before.offline.get(name, asked_at)
@@ -114,12 +115,19 @@ class Lists:
         Ask only for one that runs here: a dead one may be a clone's copy, whose original runs under the same name.
         """
         if attempt.runner_id is None and attempt.container_id and attempt.phase is Phase.RUNNING:
-            tail = name_tail(attempt.slot, attempt.container_id)
-            listing = self._listings.get(_key(attempt), _Listing())
-            for name, runner in listing.runners.items():
-                if name.endswith(tail):
-                    return self._journal.advance(attempt.id, name=name, runner_id=runner.id)
+            runners = self._listings.get(_key(attempt), _Listing()).runners
+            name = _known_as(attempt, runners)
+            if name is not None:
+                return self._journal.advance(attempt.id, name=name, runner_id=runners[name].id)
         return attempt
+
+
+def _known_as(attempt: Attempt, runners: Mapping[str, Runner]) -> str | None:
+    """The name of its runner in a list; one that was adopted is known by the end of it only."""
+    if attempt.runner_id is not None or not attempt.container_id:
+        return attempt.name if attempt.name in runners else None
+    tail = name_tail(attempt.slot, attempt.container_id)
+    return next((name for name in runners if name.endswith(tail)), None)
 
 
 def _key(attempt: Attempt) -> str:
