@@ -31,7 +31,7 @@ from runnerd.supervisor import ROUND, Supervisor
 
 from .docker import IMAGE, Engine, compose_text
 from .github import REPOSITORY, SCOPE, TOKEN, Service
-from .history import History
+from .history import DOUBT, ERROR, FORGETS, NOT_STARTED, PROCESS_ENDED, WANTS, History
 from .program import NEVER
 from .world import HostClock, Time
 
@@ -64,9 +64,7 @@ class _Flights(Executor):
             try:
                 future.set_result(call())
             except Exception as exc:
-                self._history.add(
-                    "runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError)
-                )
+                self._history.add(ERROR, detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError))
                 future.set_exception(exc)
         return bool(waiting)
 
@@ -127,7 +125,7 @@ class _Journal(Journal):
     def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
         # Copies: what a row keeps must not look like a leak of runnerd's.
         of, detail_ = (text.encode().decode() for text in (runner or slot, detail))
-        self._host.history.add("runnerd", kind, of, slot=slot, detail=detail_)
+        self._host.history.add(("runnerd", kind), of, slot=slot, detail=detail_)
         super().event(slot, runner, kind, detail)
 
 
@@ -198,7 +196,7 @@ class Host:
         text = compose_text(slots, self.wanted.image, self.wanted.definition)
         self.engine.file.write_text(text)
         limits = load_settings(self.file).limits
-        self.history.add("person", "wants", slots=self.wanted.all, drain=limits.drain, job=limits.job)
+        self.history.add(WANTS, slots=self.wanted.all, drain=limits.drain, job=limits.job)
         if self.supervisor is not None and reload:
             self._ask(self.supervisor.reload)
 
@@ -207,7 +205,7 @@ class Host:
         assert self.supervisor is not None, "no runnerd answers"
         limits = self.supervisor.settings.limits
         until = {"drain": limits.drain if limit is None else limit, "shutdown": limits.shutdown}.get(what, 0.0)
-        self.history.add("person", what, slot, limit=until or NEVER if what == "drain" else until)
+        self.history.add(("person", what), slot, limit=until or NEVER if what == "drain" else until)
         if what in ("drain", "stop"):
             self._ask(self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit)
         elif what == "shutdown":
@@ -231,7 +229,7 @@ class Host:
             settings = load_settings(self.file)
             journal = _Journal(self)
         except (SettingsError, JournalError, sqlite3.Error) as exc:
-            self.history.add("runnerd", "not started", detail=str(exc))
+            self.history.add(NOT_STARTED, detail=str(exc))
             self.start_at = self.time.at + RESTART
             return
         except Killed:
@@ -258,9 +256,7 @@ class Host:
 
     def end(self, how: str, for_: float = RESTART) -> None:
         """The process ends; systemd starts it again, unless something is in the way for so long."""
-        self.history.add("runnerd", "ended", detail=how)
-        if self.disk_full or self.clock.was_wrong:
-            self.history.add("stage", "forgets")
+        self.history.add(PROCESS_ENDED, detail=how)
         if self.supervisor is not None:
             self.journal.close()
         self.supervisor = None
@@ -276,10 +272,21 @@ class Host:
             self.engine.die(container, 255)
         self.clock.reboot()
 
+    def set_clock(self, wrong_by: float) -> None:
+        """Somebody sets the clock, or a virtual machine wakes up with an old one."""
+        self.clock.wrong_by = wrong_by
+        self.history.add(DOUBT, "clock", on=wrong_by != 0)
+
+    def fill_disk(self, full: bool) -> None:
+        """No file can be written."""
+        self.disk_full = full
+        self.engine.refuses = {"create": "no space left on device"} if full else {}
+        self.history.add(DOUBT, "disk", on=full)
+
     def lose_journal(self) -> None:
         """While runnerd is dead."""
         shutil.rmtree(self.state, ignore_errors=True)
-        self.history.add("stage", "forgets")
+        self.history.add(FORGETS)
 
     def wake(self) -> None:
         """Begin the next round now."""
