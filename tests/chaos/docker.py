@@ -24,7 +24,7 @@ from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
 
 from .github import Service
-from .history import History
+from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
 from .world import HostClock, Time
 
@@ -181,7 +181,7 @@ class Engine:
         pool, scope = re.findall(rf"# slot {slot} begin\n(?:.*\n)*?    labels: (\S+) (\S+)\n", self.file.read_text())[0]
         container = self.containers[number] = Container(number, slot, spec, (pool, scope))
         self.volumes.add(number)
-        self._history.add("docker", "created", number, slot=slot)
+        self._history.add(CREATED, number, slot=slot)
         return container
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
@@ -202,14 +202,14 @@ class Engine:
         container.starts += 1
         container.status, container.exit_code = MachineStatus.RUNNING, None
         container.waits_until = self._time.at + CREDENTIAL_PATIENCE
-        self._history.add("docker", "started", container.id, starts=container.starts)
+        self._history.add(STARTED, container.id, starts=container.starts)
         if container.starts > 1:
             self.die(container, 64)
         self.on_change()
 
     def _deliver(self, container: Container, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()[:12]
-        self._history.add("docker", "delivered", container.id, credential=digest, starts=container.starts)
+        self._history.add(DELIVERED, container.id, credential=digest, starts=container.starts)
         if container.status is MachineStatus.RUNNING:
 
             def say(line: str) -> None:
@@ -251,7 +251,7 @@ class Engine:
         """It is stopped."""
         if container.status is not MachineStatus.RUNNING:
             return
-        self._history.add("docker", "stopped", container.id, slot=container.slot, by=by, working=container.working)
+        self._history.add(STOPPED, container.id, slot=container.slot, by=by, working=container.working)
         self.die(container, code)
 
     def die(self, container: Container, code: int, oom: bool = False) -> None:
@@ -260,7 +260,7 @@ class Engine:
             container.program.die()
         container.status, container.exit_code, container.oom = MachineStatus.DEAD, code, oom
         container.lost_docker = False
-        self._history.add("docker", "died", container.id, code=code)
+        self._history.add(DIED, container.id, code=code)
         self.on_change()
 
     def take_away(self, container: Container, by: str) -> None:
@@ -268,7 +268,7 @@ class Engine:
         self.kill(container, 137, by)
         del self.containers[container.id]
         self.volumes.discard(container.id)
-        self._history.add("docker", "removed", container.id, slot=container.slot, by=by)
+        self._history.add(REMOVED, container.id, slot=container.slot, by=by)
         self.on_change()
 
     def tick(self) -> None:
@@ -283,7 +283,7 @@ class Engine:
             program.tick()
             if program.exit_code is not None:
                 container.status, container.exit_code = MachineStatus.DEAD, program.exit_code
-                self._history.add("docker", "died", container.id, code=program.exit_code)
+                self._history.add(DIED, container.id, code=program.exit_code)
             if program.exit_code is not None or said != len(container.said):
                 self.on_change()
 

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import results, sizes
+from . import sizes
 from .docker import IMAGE, TAG, Container
+from .history import STOPPED
 from .program import Habits
 from .stage import Stage
+from .trial import Claim, conclude
 
 Act = Callable[[Stage], object]
 
@@ -31,22 +33,19 @@ def always(stage: Stage) -> bool:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One class: the promise that it attacks, and how; `seen`: what is to be seen beside what the judge wants."""
+class Fault(Claim):
+    """One class, and how it is done. `lasts`: seconds; 0: it is over as soon as it has struck.
 
-    name: str
-    promise: int
-    sentence: str
+    `seen`: what is to be seen beside what the judge wants.
+    """
+
     strike: Act
     heal: Act = nothing
     lasts: float = 300.0
     seen: Callable[[Stage], bool] = always
 
-    def __str__(self) -> str:
-        return self.name
 
-
-def tried(folder: Path, fault: Fault) -> None:
+def try_out(folder: Path, fault: Fault) -> None:
     """Strike while jobs run, others wait and others come; heal; all must be well again, and the history good."""
     for number in range(sizes.TIMES):
         with Stage(folder / str(number), sizes.SEED + number) as stage:
@@ -55,7 +54,7 @@ def tried(folder: Path, fault: Fault) -> None:
                 stage.service.queue(seconds)
             stage.run(stage.dice.uniform(0, 55))
             fault.strike(stage)
-            stage.run(1)
+            stage.run(min(1.0, fault.lasts))
             for _dummy in range(3):
                 stage.service.queue(30)
             stage.run(fault.lasts)
@@ -64,13 +63,8 @@ def tried(folder: Path, fault: Fault) -> None:
             assert not idle_faults, f"{fault}: never struck: {idle_faults}"
             stage.service.clear()
             stage.host.engine.habits = Habits()
-            healed = stage.until(stage.online, "all slots online")
-            for _dummy in range(len(stage.host.wanted.all)):
-                stage.service.queue(30)
-            stage.settle(3 * 3600)
-            stage.judge()
+            conclude(stage, fault)
             assert fault.seen(stage), f"{fault}: not seen\n{stage.told()}"
-            results.note(fault.name, fault.promise, fault.sentence, stage, healed)
 
 
 def idle(stage: Stage) -> Container:
@@ -98,7 +92,7 @@ def deaf(stage: Stage) -> None:
 
 def stopped_by_runnerd(stage: Stage) -> bool:
     """It had to stop a container."""
-    return any(row.more["by"] == "runnerd" for row in stage.history.of("docker", "stopped"))
+    return any(row.more["by"] == "runnerd" for row in stage.history.of(STOPPED))
 
 
 def moved_image(stage: Stage) -> None:

@@ -32,7 +32,7 @@ from tests.doubles.github.jit import new_key
 from tests.doubles.github.settings import Settings
 from tests.doubles.github.state import GitHub, Job
 
-from .history import History
+from .history import ASKED, JOB_QUEUED, History
 from .world import EPOCH, GitHubClock, Time
 
 SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
@@ -137,7 +137,7 @@ class Service:
     def queue(self, seconds: float, name: str = "", labels: tuple[str, ...] = ("self-hosted",)) -> Job:
         """A job that takes so long."""
         job = self.github.queue_job(REPOSITORY, name or f"job {len(self.github.jobs) + 1}", labels, str(seconds), {})
-        self.history.add("job", "queued", str(job.id), seconds=seconds)
+        self.history.add(JOB_QUEUED, str(job.id), seconds=seconds)
         return job
 
     def fault(self, **body: Any) -> None:
@@ -170,10 +170,10 @@ class Service:
         try:
             answer = self._answer(request, url, timeout)
         except requests.RequestException:
-            self.history.add("github", "asked", url.path, method=request.method, status=None, since=began)
+            self.history.add(ASKED, url.path, method=request.method, status=None, since=began)
             raise
         self.history.add(
-            "github", "asked", url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
+            ASKED, url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
         )
         self.point(f"after {request.method} {url.path}")
         return answer

@@ -23,6 +23,7 @@ from typing import Any
 
 from runnerd.broker import GitHubBroker
 from runnerd.evidence import heard
+from runnerd.gates import Gates
 from runnerd.journal import Journal, JournalError
 from runnerd.model import Output
 from runnerd.settings import SettingsError, load_settings
@@ -30,7 +31,7 @@ from runnerd.supervisor import ROUND, Supervisor
 
 from .docker import IMAGE, Engine, compose_text
 from .github import REPOSITORY, SCOPE, TOKEN, Service
-from .history import History
+from .history import DOUBT, ERROR, FORGETS, NOT_STARTED, PROCESS_ENDED, WANTS, History
 from .program import NEVER
 from .world import HostClock, Time
 
@@ -63,9 +64,7 @@ class _Flights(Executor):
             try:
                 future.set_result(call())
             except Exception as exc:
-                self._history.add(
-                    "runnerd", "error", detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError)
-                )
+                self._history.add(ERROR, detail=repr(exc), foreseen=isinstance(exc, sqlite3.OperationalError))
                 future.set_exception(exc)
         return bool(waiting)
 
@@ -126,7 +125,7 @@ class _Journal(Journal):
     def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
         # Copies: what a row keeps must not look like a leak of runnerd's.
         of, detail_ = (text.encode().decode() for text in (runner or slot, detail))
-        self._host.history.add("runnerd", kind, of, slot=slot, detail=detail_)
+        self._host.history.add(("runnerd", kind), of, slot=slot, detail=detail_)
         super().event(slot, runner, kind, detail)
 
 
@@ -197,7 +196,7 @@ class Host:
         text = compose_text(slots, self.wanted.image, self.wanted.definition)
         self.engine.file.write_text(text)
         limits = load_settings(self.file).limits
-        self.history.add("person", "wants", slots=self.wanted.all, drain=limits.drain, job=limits.job)
+        self.history.add(WANTS, slots=self.wanted.all, drain=limits.drain, job=limits.job)
         if self.supervisor is not None and reload:
             self._ask(self.supervisor.reload)
 
@@ -206,7 +205,7 @@ class Host:
         assert self.supervisor is not None, "no runnerd answers"
         limits = self.supervisor.settings.limits
         until = {"drain": limits.drain if limit is None else limit, "shutdown": limits.shutdown}.get(what, 0.0)
-        self.history.add("person", what, slot, limit=until or NEVER if what == "drain" else until)
+        self.history.add(("person", what), slot, limit=until or NEVER if what == "drain" else until)
         if what in ("drain", "stop"):
             self._ask(self.supervisor.drain, [slot] if slot else [], "now" if what == "stop" else "drain", limit)
         elif what == "shutdown":
@@ -230,23 +229,23 @@ class Host:
             settings = load_settings(self.file)
             journal = _Journal(self)
         except (SettingsError, JournalError, sqlite3.Error) as exc:
-            self.history.add("runnerd", "not started", detail=str(exc))
+            self.history.add(NOT_STARTED, detail=str(exc))
             self.start_at = self.time.at + RESTART
             return
         except Killed:
             self.end("killed", self.killed_for)
             return
-        broker = GitHubBroker(settings.github, self.credentials, "chaos", now=self.clock.wall, steady=self.clock.now)
+        gates = Gates(journal, self.clock)
+        broker = GitHubBroker(settings.github, self.credentials, "chaos", gates, now=self.clock.wall)
         broker._options["sleep"] = self.time.passes
-        broker.go_on_resting(journal.gates(), settings.pools, self.clock.now())
         self.journal, self.flights = journal, _Flights(self.dice, self.history)
         self.supervisor = Supervisor(
-            self.file, settings, journal, self.engine, broker, self.clock, self.flights, self.engine.workers
+            self.file, settings, journal, self.engine, broker, gates, self.clock, self.flights, self.engine.workers
         )
         self.supervisor.observer.listener = _Ears(self.engine, self.clock)
         self.supervisor.restart_wanted = self._restart_soon
         try:
-            journal.try_gates_again()
+            gates.try_again()
             journal.hand_over(self.credentials, {pool.scope: pool.credential for pool in settings.pools})
             journal.event("", "", "began", f"runnerd {settings.version}")
         except Killed:
@@ -257,9 +256,7 @@ class Host:
 
     def end(self, how: str, for_: float = RESTART) -> None:
         """The process ends; systemd starts it again, unless something is in the way for so long."""
-        self.history.add("runnerd", "ended", detail=how)
-        if self.disk_full or self.clock.was_wrong:
-            self.history.add("stage", "forgets")
+        self.history.add(PROCESS_ENDED, detail=how)
         if self.supervisor is not None:
             self.journal.close()
         self.supervisor = None
@@ -275,10 +272,21 @@ class Host:
             self.engine.die(container, 255)
         self.clock.reboot()
 
+    def set_clock(self, wrong_by: float) -> None:
+        """Somebody sets the clock, or a virtual machine wakes up with an old one."""
+        self.clock.wrong_by = wrong_by
+        self.history.add(DOUBT, "clock", on=wrong_by != 0)
+
+    def fill_disk(self, full: bool) -> None:
+        """No file can be written."""
+        self.disk_full = full
+        self.engine.refuses = {"create": "no space left on device"} if full else {}
+        self.history.add(DOUBT, "disk", on=full)
+
     def lose_journal(self) -> None:
         """While runnerd is dead."""
         shutil.rmtree(self.state, ignore_errors=True)
-        self.history.add("stage", "forgets")
+        self.history.add(FORGETS)
 
     def wake(self) -> None:
         """Begin the next round now."""

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The seven statements that every history must bear out, whatever was done in it, and one on errors of runnerd's own.
+"""The seven statements that every history must bear out, whatever was done in it; one on errors of runnerd's own,
+and one on the history itself.
 
 Pure: rows in, violations out. Knows nothing of runnerd but what it says of a runner in its events.
 """
@@ -13,7 +14,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .history import Row
+from .fates import Fate, fates
+from .history import (
+    ASKED,
+    CREATED,
+    DELIVERED,
+    DOUBT,
+    ERROR,
+    FORGETS,
+    IDLE,
+    JOB_ENDED,
+    JOB_QUEUED,
+    JOB_STARTED,
+    PROCESS_BEGAN,
+    QUIET,
+    REGISTERED,
+    STOPPED,
+    Row,
+    of,
+)
 
 NEVER = float("inf")
 #: Seconds that a limit may be early by: events and clocks are told in whole ones.
@@ -39,6 +58,7 @@ class Budget:
     per_container: float = 6.0
     per_hour: float = 130.0  # while something leaves, each scope's list is read once a minute
     besides: float = 60.0
+    idle: float = 20.0  # in an hour in which nothing happens, for each host
 
 
 USUAL = Budget()
@@ -54,6 +74,7 @@ def violations(rows: Sequence[Row], budget: Budget = USUAL) -> list[Violation]:
         a_credential_is_delivered_once_to_a_fresh_container,
         github_is_left_alone_when_it_says_so,
         nothing_is_unforeseen,
+        it_was_seen_to_its_end,
     )
     return [found for check in checks for found in check(rows)] + list(within_budget(rows, budget))
 
@@ -61,35 +82,21 @@ def violations(rows: Sequence[Row], budget: Budget = USUAL) -> list[Violation]:
 def jobs_run_once_or_are_reported(rows: Sequence[Row]) -> Iterable[Violation]:
     """Every queued job runs exactly once, or is reported with its reason."""
     name = "every queued job runs exactly once, or is reported"
-    starts = Counter(row.of for row in rows if (row.who, row.what) == ("job", "started"))
-    ended = {row.of for row in rows if (row.who, row.what) == ("job", "ended")}
-    killed = {row.of: row for row in rows if (row.who, row.what) == ("job", "killed")}
-    reported = {
-        row.of
-        for row in rows
-        if (row.who, row.what) == ("runnerd", "ended") and row.more["detail"].partition(":")[2].strip()
-    }
-    for row in rows:
-        if (row.who, row.what) != ("job", "queued"):
-            continue
-        if starts[row.of] > 1:
-            yield Violation(name, f"job {row.of} ran {starts[row.of]} times", row)
-        if row.of in killed and killed[row.of].more["runner"] not in reported:
-            yield Violation(name, f"job {row.of} was killed and nobody was told", killed[row.of])
-        if starts[row.of] == 0:
-            yield Violation(name, f"job {row.of} never ran", row)
-        elif row.of not in ended and row.of not in killed:
-            yield Violation(name, f"job {row.of} never ended", row)
+    starts = Counter(row.of for row in of(rows, JOB_STARTED))
+    for job in fates(rows):
+        if starts[job.number] > 1:
+            yield Violation(name, f"job {job.number} ran {starts[job.number]} times", job.row)
+        if job.fate is Fate.LOST:
+            yield Violation(name, f"job {job.number} {job.why}", job.row)
 
 
 def a_container_has_one_job(rows: Sequence[Row]) -> Iterable[Violation]:
     """A container runs at most one job."""
     first: dict[str, Row] = {}
-    for row in rows:
-        if (row.who, row.what) == ("job", "started"):
-            if row.more["container"] in first:
-                yield Violation("a container runs at most one job", f"after {first[row.more['container']]}", row)
-            first[row.more["container"]] = row
+    for row in of(rows, JOB_STARTED):
+        if row.more["container"] in first:
+            yield Violation("a container runs at most one job", f"after {first[row.more['container']]}", row)
+        first[row.more["container"]] = row
 
 
 class _Limits:
@@ -121,15 +128,15 @@ class _Limits:
 
 
 def no_busy_runner_is_stopped_before_its_limit(rows: Sequence[Row]) -> Iterable[Violation]:
-    """Nor a job accepted by a slot that is leaving, once GitHub was told."""
+    """By what people have said until then; also one that GitHub was told to forget."""
     limits = _Limits()
     started: dict[str, float] = {}
     for row in rows:
         if row.who == "person":
             limits.said(row)
-        elif (row.who, row.what) == ("job", "started"):
+        elif row.kind == JOB_STARTED:
             started[row.more["container"]] = row.at
-        elif (row.who, row.what) == ("docker", "stopped") and row.more["by"] == "runnerd" and row.more["working"]:
+        elif row.kind == STOPPED and row.more["by"] == "runnerd" and row.more["working"]:
             end = min(limits.end(row.more["slot"]), started[row.of] + limits.job)
             if row.at < end - SLACK:
                 yield Violation("no busy runner is stopped before its limit", f"which is at {end:.0f}", row)
@@ -140,7 +147,7 @@ def what_is_there_is_what_is_wanted(rows: Sequence[Row]) -> Iterable[Violation]:
     name = "when all is quiet, runners, containers and slots are the same set"
     containers: set[str] = set()
     for row in rows:
-        if (row.who, row.what) == ("stage", "quiet"):
+        if row.kind == QUIET:
             here: dict[str, str] = row.more["containers"]
             containers |= here.keys()
             if sorted(here.values()) != row.more["slots"]:
@@ -149,7 +156,7 @@ def what_is_there_is_what_is_wanted(rows: Sequence[Row]) -> Iterable[Violation]:
                 yield Violation(name, "the Compose file has other slots", row)
             if row.more["volumes"] != sorted(here):
                 yield Violation(name, "a volume has no container", row)
-        elif (row.who, row.what) == ("stage", "registered"):
+        elif row.kind == REGISTERED:
             at_github = sorted(runner[-12:] for runner in row.more["names"])
             if at_github != sorted(containers):
                 yield Violation(name, "GitHub has other runners", row)
@@ -161,43 +168,71 @@ def a_credential_is_delivered_once_to_a_fresh_container(rows: Sequence[Row]) -> 
     name = "a credential is delivered once, to a container that was never used"
     credentials: set[str] = set()
     containers: set[str] = set()
-    for row in rows:
-        if (row.who, row.what) == ("docker", "delivered"):
-            if row.more["credential"] in credentials:
-                yield Violation(name, "it was delivered before", row)
-            if row.of in containers or row.more["starts"] != 1:
-                yield Violation(name, "the container was used before", row)
-            credentials.add(row.more["credential"])
-            containers.add(row.of)
+    for row in of(rows, DELIVERED):
+        if row.more["credential"] in credentials:
+            yield Violation(name, "it was delivered before", row)
+        if row.of in containers or row.more["starts"] != 1:
+            yield Violation(name, "the container was used before", row)
+        credentials.add(row.more["credential"])
+        containers.add(row.of)
 
 
 def github_is_left_alone_when_it_says_so(rows: Sequence[Row]) -> Iterable[Violation]:
-    """No call inside a back-off window that GitHub itself has set."""
-    closed_until = 0.0
-    for row in rows:
-        if (row.who, row.what) == ("stage", "forgets"):
-            closed_until = 0.0  # the window was written down nowhere that is left, or by a clock that was wrong
-        if (row.who, row.what) != ("github", "asked"):
-            continue
-        if row.more["since"] < closed_until - SLACK:
-            yield Violation("GitHub is not asked inside a back-off window", f"which ends at {closed_until:.0f}", row)
-        closed_until = max(closed_until, row.at + row.more.get("wait", 0.0), row.more.get("until", 0.0))
+    """No call inside a back-off window that GitHub itself has set.
+
+    A new process may not know of one that was told, or is read, by a clock that is wrong, nor of one that could not be
+    written down.
+    """
+    windows: list[tuple[float, bool]] = []  # its end, and whether a new process may not know of it
+    doubts: set[str] = set()
+    for row in of(rows, ASKED, FORGETS, DOUBT, PROCESS_BEGAN):
+        if row.kind == FORGETS:
+            windows = []
+        elif row.kind == DOUBT:
+            doubts = doubts | {row.of} if row.more["on"] else doubts - {row.of}
+        elif row.kind == PROCESS_BEGAN:
+            windows = [] if "clock" in doubts else [window for window in windows if not window[1]]
+        else:
+            closed_until = max((end for end, _doubtful in windows), default=0.0)
+            if row.more["since"] < closed_until - SLACK:
+                why = f"which ends at {closed_until:.0f}"
+                yield Violation("GitHub is not asked inside a back-off window", why, row)
+            if end := max(row.at + row.more["wait"] if "wait" in row.more else 0.0, row.more.get("until", 0.0)):
+                windows = [*(window for window in windows if window[0] > row.at), (end, bool(doubts))]
 
 
 def nothing_is_unforeseen(rows: Sequence[Row]) -> Iterable[Violation]:
     """An error that runnerd did not foresee is a defect, though it outlives it."""
-    for row in rows:
-        if (row.who, row.what) == ("runnerd", "error") and not row.more["foreseen"]:
+    for row in of(rows, ERROR):
+        if not row.more["foreseen"]:
             yield Violation("every error is foreseen", "this one was not", row)
 
 
+def it_was_seen_to_its_end(rows: Sequence[Row]) -> Iterable[Violation]:
+    """A history that stops early, or in which nothing worked, shows nothing."""
+    name = "the history shows something"
+    if not any(of(rows, QUIET)) or not any(of(rows, REGISTERED)):
+        yield Violation(name, "nobody looked at its end")
+    if any(of(rows, JOB_QUEUED)) and not any(of(rows, JOB_ENDED)):
+        yield Violation(name, "no job ended")
+
+
 def within_budget(rows: Sequence[Row], budget: Budget) -> Iterable[Violation]:
-    """Calls stay within what the runners that were made, and the hours, are worth."""
+    """Calls stay within what the runners that were made, and the hours, are worth; an idle hour costs hardly any."""
+    name = "calls stay within the budget"
     if not rows:
         return
-    asked = sum((row.who, row.what) == ("github", "asked") for row in rows)
-    made = sum((row.who, row.what) == ("docker", "created") for row in rows)
+    asked = len(list(of(rows, ASKED)))
+    made = len(list(of(rows, CREATED)))
     hours = (rows[-1].at - rows[0].at) / 3600
     most = budget.per_container * made + budget.per_hour * hours + budget.besides
     if asked > most:
-        yield Violation("calls stay within the budget", f"{asked} for {made} containers in {hours:.1f} h")
+        yield Violation(name, f"{asked} for {made} containers in {hours:.1f} h")
+    idle, asked = False, 0
+    for row in of(rows, ASKED, IDLE):
+        if row.kind == ASKED:
+            asked += 1
+            continue
+        if idle and asked > budget.idle * row.more["hosts"]:
+            yield Violation(name, f"{asked} in an idle hour", row)
+        idle, asked = row.more["on"], 0

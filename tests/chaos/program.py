@@ -18,7 +18,7 @@ from tests.doubles.github.access import Refused
 from tests.doubles.github.state import Job, Runner, Session
 
 from .github import Service
-from .history import History
+from .history import JOB_ENDED, JOB_KILLED, JOB_STARTED, UPDATES, History
 
 NEVER = float("inf")
 
@@ -58,6 +58,7 @@ class Program:
         self._over = False
         self._accepted = False
         self._worker_at = NEVER
+        self._heard_at = NEVER  # when GitHub last heard of the job
 
     @property
     def working(self) -> bool:
@@ -101,7 +102,8 @@ class Program:
     def die(self) -> None:
         """It is killed; its connections with it."""
         if self.job is not None:
-            self._history.add("job", "killed", str(self.job.id), runner=self.name, container=self._container)
+            where = {"runner": self.name, "container": self._container}
+            self._history.add(JOB_KILLED, str(self.job.id), seen=self._accepted, **where)
             self.job = None
         self._hang_up()
         self.exit_code = 137
@@ -163,14 +165,15 @@ class Program:
         if message is None:
             return
         if message["messageType"] != "RunnerJobRequest":
-            self._history.add("runner", "updates", self.name)
+            self._history.add(UPDATES, self.name)
             return
         try:
             job = self._service.github.acknowledge(self._runner, message["body"]["id"])
         except Refused:
             return
         self.job = job
-        self._history.add("job", "started", str(job.id), runner=self.name, container=self._container)
+        self._history.add(JOB_STARTED, str(job.id), runner=self.name, container=self._container)
+        self._heard_at = self._service.time.at
         self._worker_at = self._service.time.at + self._habits.accepts
         self._at = NEVER if self._habits.never_ends_its_job else self._worker_at + float(job.script)
 
@@ -179,25 +182,28 @@ class Program:
         if not self._accepted and self._service.time.at >= self._worker_at:
             self._accepted = True
             self._say(f"2026-09-22 00:00:00Z: Running job: {job.name}")
-        github = self._service.github
+        github, now = self._service.github, self._service.time.at
+        unheard = now - self._heard_at >= github.settings.lease_life
         cancelled = False
         if not self._service.unreachable:
             try:
                 cancelled = github.renew(self._runner, job.id)
+                self._heard_at = now
             except Refused:
                 cancelled = True
-        if self._service.time.at < self._at and not cancelled:
+        if now < self._at and not cancelled:
             return
         if self._service.unreachable:
-            self._at = self._service.time.at + 5  # the worker tries on
+            self._at = now + 5  # the worker tries on
             return
         result = "Canceled" if cancelled else "Succeeded"
         try:
             github.complete(self._runner, job.id, result)
         except Refused:
-            result = "nobody took its result"
+            result = "Failed"
         self.job = None
-        self._history.add("job", "ended", str(job.id), runner=self.name, container=self._container, result=result)
+        where = {"runner": self.name, "container": self._container}
+        self._history.add(JOB_ENDED, str(job.id), result=result, unheard=unheard, **where)
         self._say(f"2026-09-22 00:00:00Z: Job {job.name} completed with result: {result}")
         self._over = True
         self._at = NEVER if self._habits.lingers else self._service.time.at + 0.5

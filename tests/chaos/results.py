@@ -11,38 +11,31 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import sizes
-
-if TYPE_CHECKING:  # the table is made without the daemon
-    from .stage import Stage
 
 
 @dataclass(frozen=True)
 class Result:
-    """One try of a fault. `lost`: jobs that neither ended nor were reported; `ghosts`: what was left at GitHub."""
+    """One try of a fault: what was counted, before anybody judged it."""
 
     fault: str
     promise: int
     sentence: str
-    lost: int
-    ghosts: int
-    heal: float | None  # seconds until all slots held a runner that is online; None: it was never less
+    may_take: float  # seconds until it must have healed
+    because: str  # why so long
+    ran: int  # jobs that ran to their end
+    reported: int  # jobs that it ended, and that were reported
+    lost: int  # jobs of which neither is true
+    ghosts: int  # registrations without a container
+    heal: float | None  # seconds until all slots held a runner that is online, 0 if they always did; None: not asked
 
 
-def note(fault: str, promise: int, sentence: str, stage: Stage, heal: float | None) -> None:
-    """Write one try down; the stage has come to rest, and was judged."""
-    if sizes.RESULTS is None:
-        return
-    rows = stage.history.rows
-    queued = {row.of for row in rows if (row.who, row.what) == ("job", "queued")}
-    known = {row.of for row in rows if row.who == "job" and row.what in ("ended", "killed")}
-    here = {container.id[:12] for host in stage.hosts for container in host.engine.all}
-    ghosts = [one for one in stage.service.github.runners.values() if one.name[-12:] not in here]
-    result = Result(fault, promise, sentence, len(queued - known), len(ghosts), heal)
-    with sizes.RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(result)) + "\n")
+def note(result: Result) -> None:
+    """Write one try down."""
+    if sizes.RESULTS is not None:
+        with sizes.RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(result)) + "\n")
 
 
 def read(path: Path) -> list[Result]:
@@ -56,30 +49,37 @@ def table(results: Iterable[Result]) -> str:
     for result in results:
         classes.setdefault((result.promise, result.fault), []).append(result)
     lines = [
-        "| fault | attacks promise | tried | jobs lost | ghosts left | median time to heal |",
-        "|---|---|---:|---:|---:|---:|",
+        "| fault | attacks promise | tried | jobs run | ended by it, reported | lost | ghosts left | time to heal |"
+        " may take |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for (promise, fault), tries in sorted(classes.items()):
-        heals = [one.heal for one in tries if one.heal is not None]
-        heal = duration(statistics.median(heals)) if heals else "-"
-        lost, ghosts = sum(one.lost for one in tries), sum(one.ghosts for one in tries)
-        lines.append(f"| {fault}: {tries[0].sentence} | {promise} | {len(tries)} | {lost} | {ghosts} | {heal} |")
+        first = tries[0]
+        may_take = f"{duration(first.may_take)}{': ' * bool(first.because)}{first.because}"
+        cells = [f"{fault}: {first.sentence}", promise, len(tries), *_counts(tries), _heals(tries), may_take]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
 def summary(results: list[Result]) -> str:
     """All of it in one line of a table, for the README."""
-    heals = [one.heal for one in results if one.heal is not None]
-    lost, ghosts = sum(one.lost for one in results), sum(one.ghosts for one in results)
-    return (
-        "| fault classes | times tried | jobs lost | ghosts left | median time to heal |\n|---:|---:|---:|---:|---:|\n"
-        f"| {len({one.fault for one in results})} | {len(results)} | {lost} | {ghosts} | "
-        f"{duration(statistics.median(heals)) if heals else '-'} |"
-    )
+    cells = [len({one.fault for one in results}), len(results), *_counts(results), _heals(results)]
+    names = ["fault classes", "times tried", "jobs run", "ended by a fault, reported", "lost", "ghosts left"]
+    header = f"| {' | '.join([*names, 'median time to heal'])} |\n{'|---:' * len(cells)}|\n"
+    return header + f"| {' | '.join(map(str, cells))} |"
+
+
+def _counts(tries: list[Result]) -> list[int]:
+    return [sum(getattr(one, name) for one in tries) for name in ("ran", "reported", "lost", "ghosts")]
+
+
+def _heals(tries: list[Result]) -> str:
+    """The median of those that were felt."""
+    asked = [one.heal for one in tries if one.heal is not None]
+    felt = [heal for heal in asked if heal > 0]
+    return duration(statistics.median(felt)) if felt else "never offline" if asked else "-"
 
 
 def duration(seconds: float) -> str:
     """As a person says it."""
-    if seconds < 0.5:
-        return "at once"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest import mock
 
+from .fates import Fate, fates
 from .github import SCOPE, Service
-from .history import History
+from .history import IDLE, KILLS, QUIET, REGISTERED, History
 from .host import Host, Killed
 from .invariants import USUAL, Budget, violations
 from .world import Time
@@ -69,7 +71,7 @@ class Stage:
         self.points.append(name)
         if len(self.points) - 1 == self.dies_at:
             self.dies_at = -1
-            self.history.add("stage", "kills", name)
+            self.history.add(KILLS, name)
             raise Killed
 
     # Time
@@ -94,11 +96,10 @@ class Stage:
 
     def until(self, done: Any, what: str, patience: float = PATIENCE) -> float:
         """Let time pass until it is so; the seconds that it took."""
-        began, step = self.time.at, 0.5
+        began = self.time.at
         while not done():
             assert self.time.at - began < patience, f"{what}: not after {patience} s\n{self.told()}"
-            self.run(step)
-            step = min(step * 1.1, 15.0)
+            self.run(1.0)
         return self.time.at - began
 
     # Looking
@@ -127,20 +128,27 @@ class Stage:
         self.look()
         return took
 
+    def idle_hour(self) -> None:
+        """All stays as it is when nothing happens. The first hour is for what was left to be looked for."""
+        self.run(3600)
+        self.history.add(IDLE, on=True, hosts=len(self.hosts))
+        self.run(3600)
+        self.history.add(IDLE, on=False, hosts=len(self.hosts))
+        self.look()
+
     def look(self) -> None:
         """Write down what there is, everywhere."""
         for host in self.hosts:
             engine = host.engine
             self.history.add(
-                "stage",
-                "quiet",
+                QUIET,
                 slots=sorted(host.wanted.all),
                 containers={c.id[:12]: c.slot for c in engine.all},
                 volumes=sorted(volume[:12] for volume in engine.volumes),
                 blocks=sorted(engine.definition().hashes),
             )
         names = sorted(runner.name for runner in self.service.github.runners.values())
-        self.history.add("stage", "registered", names=names)
+        self.history.add(REGISTERED, names=names)
 
     def told(self) -> str:
         """How it came to this, and how it is."""
@@ -151,6 +159,13 @@ class Stage:
             for slot in (host.supervisor.status.slots if host.supervisor else ())
         ]
         return "\n".join([self.history.told(), f"runners of {SCOPE}: {runners}", *slots])
+
+    def came_of_it(self) -> tuple[int, int, int, int]:
+        """Jobs that ran, that were ended and reported, that were lost; registrations without a container."""
+        jobs = Counter(job.fate for job in fates(self.history.rows))
+        here = {container.id[:12] for host in self.hosts for container in host.engine.all}
+        ghosts = [one for one in self.service.github.runners.values() if one.name[-12:] not in here]
+        return jobs[Fate.RAN], jobs[Fate.REPORTED], jobs[Fate.LOST], len(ghosts)
 
     def judge(self, budget: Budget = USUAL) -> None:
         """The history, as a whole."""

@@ -17,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from runnerd.model import MachineStatus
 
-from . import results, sizes
+from . import sizes
 from .faults import Fault
+from .history import STRUCK
 from .host import Wanted
 from .invariants import Budget, violations
 from .program import Habits
@@ -26,9 +27,12 @@ from .stage import Stage
 from .test_faults_docker import FAULTS as DOCKER
 from .test_faults_github import FAULTS as GITHUB
 from .test_faults_host import FAULTS as HOST
+from .trial import Claim, Patience, conclude
 
 ALL = [*DOCKER, *HOST, *GITHUB]
 #: Runners that have to be replaced again and again cost more than work does.
+CLAIM = Claim("any combination", 4, "of all of these, at random",
+              heals=Patience(6 * 3600, "what still has to be waited for of each"))  # fmt: skip
 BUDGET = Budget(per_container=8.0, per_hour=400.0, besides=200.0)
 
 
@@ -58,7 +62,7 @@ class Anything(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(ALL))
     def a_fault_begins(self, fault: Fault) -> None:
-        self.stage.history.add("stage", "fault", fault.name)
+        self.stage.history.add(STRUCK, fault.name)
         self.heals.append(fault)
         try:
             fault.strike(self.stage)
@@ -112,7 +116,7 @@ class Anything(RuleBasedStateMachine):
         try:
             stage.dies_at = -1
             self.faults_end()
-            host.clock.wrong_by = 0.0
+            host.set_clock(0.0)
             stage.until(lambda: host.supervisor is not None, "runnerd runs")
             self.faults_end()
             for fault in ALL:  # those whose end needed a runnerd
@@ -122,10 +126,7 @@ class Anything(RuleBasedStateMachine):
             host.person("resume")
             for container in host.engine.all:
                 container.lost_docker &= container.status is MachineStatus.RUNNING
-            healed = stage.until(stage.online, "all slots online", 6 * 3600)
-            stage.settle(12 * 3600)
-            stage.judge(BUDGET)
-            results.note("any combination", 4, "of all of these, at random", stage, healed)
+            conclude(stage, CLAIM, patience=12 * 3600, budget=BUDGET)
             Anything.judged += 1
         finally:
             stage.__exit__(None, None, None)

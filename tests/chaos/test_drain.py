@@ -12,10 +12,11 @@ import pytest
 
 from runnerd.status import SlotStatus
 
-from . import results, sizes
-from .docker import IMAGE
+from . import sizes
 from .faults import Act, moved_image
+from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_STARTED
 from .stage import Stage
+from .trial import Claim, conclude
 
 LIMIT = 600.0
 SHORT, LONG = 300.0, 3000.0  # jobs that end before the limit, and after it
@@ -79,20 +80,20 @@ def drained(stage: Stage, way: str, killed: bool) -> None:
     if has_limit is None:
         assert {container.id for container in engine.all if container.working} == busy
     else:
-        took = {row.more["container"] for row in stage.history.of("job", "started") if row.of == str(late.id)}
+        took = {row.more["container"] for row in stage.history.of(JOB_STARTED) if row.of == str(late.id)}
         assert not before & took, "a slot that was leaving took a job"
         assert {container.id for container in engine.all} & before == busy, "only the idle have left"
         told = [slot for slot in slots(stage).values() if slot.state == "busy" and slot.container in before]
         assert all(slot.leaving and slot.reason for slot in told) and len(told) == 2, "visible in the status"
     stage.run(LIMIT - (stage.time.at - began) - 5)
-    ended = {row.of for row in stage.history.of("job", "ended")}
+    ended = {row.of for row in stage.history.of(JOB_ENDED)}
     assert str(short.id) in ended
-    assert not list(stage.history.of("job", "killed")), "before its limit"
+    assert not list(stage.history.of(JOB_KILLED)), "before its limit"
     stage.run(60)
-    killed_jobs = [row.of for row in stage.history.of("job", "killed")]
+    killed_jobs = [row.of for row in stage.history.of(JOB_KILLED)]
     assert killed_jobs == ([str(long.id)] if has_limit else [])
     if has_limit:
-        reports = [row.more["detail"] for row in stage.history.of("runnerd", "ended")]
+        reports = [row.more["detail"] for row in stage.history.of(ATTEMPT_ENDED)]
         assert any("job cancelled" in one and "limit" in one for one in reports), "visible in the events"
         assert not engine.all
         # GitHub lets go of the cancelled one when it has not heard of its worker for ten minutes.
@@ -102,10 +103,8 @@ def drained(stage: Stage, way: str, killed: bool) -> None:
     if way == "scale-down":
         assert engine.definition().hashes == {}
         stage.host.deploy(slots=("runner-1", "runner-2", "runner-3"), repository_slots=("runner-4",))
-    stage.settle()
-    stage.judge()
     sentence = "with jobs running, and runnerd killed in it" if killed else "with jobs running"
-    results.note(way, 3, sentence, stage, None)
+    conclude(stage, Claim(way, 3, sentence), was_away=False)
 
 
 def test_stop_now_takes_no_limit_and_says_so(tmp_path: Path) -> None:
@@ -118,8 +117,7 @@ def test_stop_now_takes_no_limit_and_says_so(tmp_path: Path) -> None:
         stage.run(30)
         assert not stage.host.engine.all
         stage.host.person("resume")
-        stage.settle()
-        stage.judge()
+        conclude(stage, Claim("runnerd stop --now", 3, "with a job running, which is cancelled and reported"))
 
 
 def test_a_longer_limit_is_obeyed_from_then_on(tmp_path: Path) -> None:
@@ -132,7 +130,5 @@ def test_a_longer_limit_is_obeyed_from_then_on(tmp_path: Path) -> None:
         stage.run(LIMIT / 2)
         stage.host.deploy(limits={"drain": 2 * LONG})
         stage.run(LONG)
-        assert not list(stage.history.of("job", "killed"))
-        stage.settle()
-        assert stage.host.wanted.image == IMAGE
-        stage.judge()
+        assert not list(stage.history.of(JOB_KILLED))
+        conclude(stage, Claim("limit raised", 3, "while slots leave: from then on it is obeyed"), was_away=False)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from .docker import IMAGE
-from .faults import Fault, both, busy, changed, deaf, engine, idle, moved_image, tried
+from .faults import Fault, both, busy, changed, deaf, engine, idle, moved_image, try_out
 from .stage import Stage
+from .trial import CREDENTIAL, SLOT, TRIES
 
 
 def docker_restarts(stage: Stage) -> None:
@@ -66,31 +67,32 @@ FAULTS = [
     Fault("dockerd restarted while slots leave", 3, "with live-restore", both(changed, engine(down=True)),
           engine(down=False), 20),
     Fault("Docker hangs", 3, "answers nothing for minutes", engine(hangs=True), engine(hangs=False)),
-    Fault("idle container removed", 4, "by hand", by_hand("rm", idle), lasts=10),
-    Fault("busy container removed", 5, "by hand; the job is reported", by_hand("rm", busy), lasts=10),
-    Fault("idle container stopped", 4, "by an administrator", by_hand("stop", idle), lasts=10),
-    Fault("busy container stopped", 5, "by an administrator; the job is reported", by_hand("stop", busy), lasts=10),
-    Fault("container restarted", 1, "by hand: a used layer gets no credential", restart_by_hand, lasts=10),
-    Fault("container made by hand", 1, "for a slot, without a credential", up_by_hand, lasts=10),
+    Fault("idle container removed", 4, "by hand", by_hand("rm", idle), lasts=0),
+    Fault("busy container removed", 5, "by hand; the job is reported", by_hand("rm", busy), lasts=0),
+    Fault("idle container stopped", 4, "by an administrator", by_hand("stop", idle), lasts=0),
+    Fault("busy container stopped", 5, "by an administrator; the job is reported", by_hand("stop", busy), lasts=0),
+    Fault("container restarted", 1, "by hand: a used layer gets no credential", restart_by_hand, lasts=0),
+    Fault("container made by hand", 1, "for a slot, without a credential", up_by_hand, lasts=0, heals=CREDENTIAL),
     Fault("image missing", 4, "no container can be made", both(lambda s: s.host.engine.images.local.clear(), changed),
           lambda s: s.host.engine.images.local.add(IMAGE)),
     Fault("image moved", 3, "at the registry: busy runners finish first", moved_image),
     Fault("pull fails", 4, "the image that is here goes on", no_pull, pull_again),
-    Fault("disk full", 4, "no container can be made", refuses("create", "no space left on device"), engine(refuses={})),
+    Fault("disk full", 4, "no container can be made", refuses("create", "no space left on device"), engine(refuses={}),
+          heals=SLOT),
     Fault("start fails", 2, "after the credential was made", refuses("start", "OCI runtime create failed"),
-          engine(refuses={})),
+          engine(refuses={}), heals=SLOT),
     Fault("stop fails", 5, "of a runner that GitHub has forgotten",
           both(engine(refuses={"stop": "tried to kill container, but did not receive an exit event"}), deaf),
-          engine(refuses={})),
+          engine(refuses={}), heals=TRIES),
     Fault("removal fails", 1, "the next job must not get the old container",
-          refuses("remove", "device or resource busy"), engine(refuses={})),
+          refuses("remove", "device or resource busy"), engine(refuses={}), heals=TRIES),
     Fault("out of memory", 5, "a busy container is killed; the job is reported",
-          lambda s: s.host.engine.die(busy(s), 137, oom=True), lasts=10),
+          lambda s: s.host.engine.die(busy(s), 137, oom=True), lasts=0),
     Fault("Docker gone before the start", 2, "between attach and start", both(engine(delivery_breaks="before"),
           changed),
-          engine(delivery_breaks=""), 60),
+          engine(delivery_breaks=""), 60, heals=CREDENTIAL),
     Fault("Docker gone after the start", 2, "between start and the credential",
-          both(engine(delivery_breaks="after"), changed), engine(delivery_breaks=""), 60),
+          both(engine(delivery_breaks="after"), changed), engine(delivery_breaks=""), 60, heals=CREDENTIAL),
     Fault("creation hangs", 5, "and leaves half of it behind", both(engine(leaves_half=True), changed),
           engine(leaves_half=False), 60),
     Fault("a runner's Docker ends", 4, "beside an idle runner", lambda s: setattr(idle(s), "lost_docker", True),
@@ -106,4 +108,4 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_docker(tmp_path: Path, fault: Fault) -> None:
-    tried(tmp_path, fault)
+    try_out(tmp_path, fault)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from .history import Row
+from .fates import Fate, fates
+from .history import QUIET, Row, of
 from .invariants import Budget, violations
 
 C1, C2 = "a" * 12, "b" * 12
@@ -29,8 +30,25 @@ def delivered(at: float, container: str, credential: str, starts: int = 1) -> Ro
     return row(at, "docker", "delivered", container, credential=credential, starts=starts)
 
 
-def job(at: float, what: str, number: str = "1", container: str = C1) -> Row:
-    return row(at, "job", what, number, runner=f"host-runner-1-{container}", container=container)
+def job(at: float, what: str, number: str = "1", container: str = C1, **more: Any) -> Row:
+    return row(at, "job", what, number, runner=f"host-runner-1-{container}", container=container, **more)
+
+
+def ended(at: float, detail: str) -> Row:
+    return row(at, "runnerd", "ended", f"host-runner-1-{C1}", detail=detail)
+
+
+def doubt(at: float, of_what: str, on: bool) -> Row:
+    return row(at, "host", "doubt", of_what, on=on)
+
+
+def began(at: float) -> Row:
+    return row(at, "runnerd", "began")
+
+
+def idle_hour(at: float, calls: int) -> list[Row]:
+    asking = [asked(at + 170.0 * number) for number in range(calls)]
+    return [row(at, "stage", "idle", on=True, hosts=1), *asking, row(at + 3600, "stage", "idle", on=False, hosts=1)]
 
 
 def stopped(at: float, container: str = C1, working: bool = True, by: str = "runnerd") -> Row:
@@ -56,14 +74,28 @@ END = [row(10, "docker", "created", C2), delivered(10, C2, "two"), quiet(20), re
 GOOD = [*RAN, *END]
 KILLED = [*BEGIN, job(3, "started"), job(5, "killed")]
 LEFT = [wants(5), wants(6, "runner-1")]
-REPORT = row(6, "runnerd", "ended", f"host-runner-1-{C1}", detail="job lost: job 'x' was running")
+REPORT = ended(6, "job lost: job 'x' was running")
+UNSEEN = ended(6, "killed: its container was removed from outside")
+REFUSED = asked(30, wait=600.0)
+
+
+#: What each of them goes on with, so that it shows something.
+ELSEWHERE = [job(10, "queued", "9"), job(10, "started", "9", "9" * 12), job(15, "ended", "9", "9" * 12)]
+
+
+def whole(history: list[Row]) -> list[Row]:
+    """With another job, and seen to its end."""
+    end = [] if any(of(history, QUIET)) else END
+    return sorted([*history, *ELSEWHERE, *end], key=lambda each: each.at)
 
 
 @pytest.mark.parametrize(
     "history",
     [
-        [],
         GOOD,
+        [*KILLED, ended(6, "job cancelled: stopped now"), *END],
+        [*BEGIN, job(3, "started"), job(4, "killed", seen=False), UNSEEN],
+        [*BEGIN, job(3, "started"), job(700, "ended", result="Failed", unheard=True)],
         [*KILLED, REPORT, *END],
         [*BEGIN, job(3, "started"), stopped(4, by="person"), job(4, "killed"), REPORT],
         [*BEGIN, job(3, "started"), wants(50), stopped(150), job(150, "killed"), REPORT],
@@ -71,10 +103,19 @@ REPORT = row(6, "runnerd", "ended", f"host-runner-1-{C1}", detail="job lost: job
         [*BEGIN, job(3, "started"), stopped(1004), job(1004, "killed"), REPORT],
         [*RAN, stopped(9, working=False)],
         [*GOOD, asked(30, wait=60.0), asked(91)],
+        [*GOOD, REFUSED, row(40, "host", "forgets"), asked(50)],
+        [*GOOD, doubt(29, "clock", True), REFUSED, doubt(31, "clock", False), began(40), asked(50)],
+        [*GOOD, REFUSED, doubt(31, "clock", True), began(40), asked(50)],
+        [*GOOD, doubt(29, "disk", True), REFUSED, doubt(31, "disk", False), began(40), asked(50)],
+        [*GOOD, *idle_hour(30, 20)],
     ],
 )
 def test_a_good_history_is_good(history: list[Row]) -> None:
-    assert violations(history) == []
+    assert violations(whole(history)) == []
+
+
+#: So small that a few calls are too many.
+BUDGET = Budget(per_container=5, per_hour=40, besides=10)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +125,16 @@ def test_a_good_history_is_good(history: list[Row]) -> None:
         ("every queued job", [*GOOD, job(30, "queued", "2"), job(31, "started", "2", C2)]),
         ("every queued job", [*RAN, job(30, "started", "1", C2), job(40, "ended", "1", C2)]),
         ("every queued job", KILLED),
-        ("every queued job", [*KILLED, row(6, "runnerd", "ended", f"host-runner-1-{C1}", detail="job lost: ")]),
+        ("every queued job", [*KILLED, ended(6, "job lost: ")]),
+        ("every queued job", [*KILLED, ended(6, "drained: asked for")]),
+        ("every queued job", [*KILLED, ended(6, "host restarted: the host was restarted")]),
+        ("every queued job", [*KILLED, UNSEEN]),
+        ("every queued job", [*BEGIN, job(3, "started"), job(4, "killed", seen=False), ended(6, "drained: asked for")]),
+        ("every queued job", [*BEGIN, job(3, "started"), job(5, "ended", result="Canceled")]),
+        (
+            "every queued job",
+            [*BEGIN, job(3, "started"), job(5, "ended", result="Failed"), ended(6, "job: 'x': Failed")],
+        ),
         ("every queued job", [*KILLED, row(6, "runnerd", "ended", NAME, detail="job lost: why")]),
         ("a container runs at most", [*RAN, job(9, "queued", "2"), job(10, "started", "2"), job(11, "ended", "2")]),
         ("no busy runner", [*BEGIN, job(3, "started"), stopped(4), job(4, "killed"), REPORT]),
@@ -110,11 +160,39 @@ def test_a_good_history_is_good(history: list[Row]) -> None:
         ("a credential is delivered once", [*GOOD, delivered(30, "c" * 12, "three", starts=2)]),
         ("GitHub is not asked", [*GOOD, asked(30, wait=60.0), asked(80)]),
         ("GitHub is not asked", [*GOOD, asked(30, until=90.0), asked(31, wait=5.0), asked(91)]),
+        ("GitHub is not asked", [*GOOD, asked(30, wait=600.0), asked(80, wait=5.0), asked(100)]),
+        ("GitHub is not asked", [*GOOD, REFUSED, began(40), asked(50)]),
+        ("GitHub is not asked", [*GOOD, doubt(20, "clock", True), doubt(21, "clock", False), REFUSED, began(40),
+                                 asked(50)]),
+        ("GitHub is not asked", [*GOOD, doubt(29, "clock", True), REFUSED, asked(50)]),
+        ("GitHub is not asked", [*GOOD, REFUSED, doubt(31, "disk", True), began(40), asked(50)]),
+        ("calls stay within", [*GOOD, *idle_hour(30, 21)]),
         ("calls stay within", [*GOOD, *(asked(30 + n / 100) for n in range(100))]),
         ("every error is foreseen", [*GOOD, row(30, "runnerd", "error", detail="KeyError", foreseen=False)]),
     ],
 )  # fmt: skip
 def test_each_violation_is_found(invariant: str, history: list[Row]) -> None:
-    found = violations(history, Budget(per_container=5, per_hour=10, besides=10))
+    found = violations(whole(history), BUDGET)
     assert found
     assert {one.invariant.startswith(invariant) for one in found} == {True}, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [*RAN, registered(20, NAME)],
+        [*BEGIN, job(3, "started"), job(5, "killed"), REPORT, *END],
+    ],
+    ids=["nothing", "nobody looked", "no job ended"],
+)
+def test_a_history_that_shows_nothing_is_red(history: list[Row]) -> None:
+    assert {one.invariant for one in violations(history)} >= {"the history shows something"}
+
+
+def test_what_became_of_jobs_is_counted_before_it_is_judged() -> None:
+    """Also where the judge refuses: two of these jobs are lost."""
+    rows = [*RAN, *KILLED, job(30, "queued", "2"), job(30, "queued", "3"), job(31, "started", "3"), *ELSEWHERE]
+    rows += [job(32, "killed", "3", C2), row(33, "runnerd", "ended", f"host-runner-1-{C2}", detail="job lost: it was")]
+    found = {each.number: each.fate for each in fates(rows)}
+    assert found == {"1": Fate.LOST, "2": Fate.LOST, "3": Fate.REPORTED, "9": Fate.RAN}

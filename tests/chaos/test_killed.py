@@ -21,8 +21,10 @@ import pytest
 
 from runnerd import effects
 
-from . import results, sizes
+from . import sizes
+from .history import NOT_STARTED
 from .stage import Stage
+from .trial import LEAVES, Claim, conclude
 
 #: How long a try may take until all is well: a lost answer is looked for up to an hour.
 HOUR = 3600.0
@@ -42,21 +44,14 @@ def play(stage: Stage) -> None:
     stage.run(60)
 
 
-def judged(stage: Stage) -> float:
-    """Come to rest; the history must be good. The seconds until all were online."""
-    healed = stage.until(stage.online, "all slots online")
-    stage.settle(3 * HOUR)
-    stage.judge()
-    return healed
-
-
 @pytest.fixture(scope="module")
 def points(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What the play does, when nobody kills anything."""
     with Stage(tmp_path_factory.mktemp("points")) as stage:
         play(stage)
         points = list(stage.points)
-        judged(stage)
+        stage.settle()
+        stage.judge()
     return points
 
 
@@ -65,8 +60,15 @@ def test_the_play_comes_by_every_crash_point_of_the_code(points: list[str]) -> N
     assert set(re.findall(r'crashpoint\("([a-z.]+)"\)', source)) <= set(points)
 
 
-@pytest.mark.parametrize(("fault", "for_"), [("runnerd killed", 2.0), ("runnerd killed, and dead for an hour", HOUR)])
-def test_killed_at_each_side_effect(tmp_path: Path, points: list[str], fault: str, for_: float) -> None:
+AT_EACH = "before and after each side effect, and started again"
+CLAIMS = {
+    2.0: Claim("runnerd killed", 4, AT_EACH),
+    HOUR: Claim("runnerd killed, and dead for an hour", 4, AT_EACH),
+}
+
+
+@pytest.mark.parametrize("for_", CLAIMS)
+def test_killed_at_each_side_effect(tmp_path: Path, points: list[str], for_: float) -> None:
     """Whatever it was about to do, or had just done, the next one finds out."""
     stride = sizes.EVERY if for_ < HOUR else 4 * sizes.EVERY
     for number in range(sizes.SEED % stride, len(points), stride):
@@ -76,8 +78,8 @@ def test_killed_at_each_side_effect(tmp_path: Path, points: list[str], fault: st
         with stage:
             play(stage)
             assert stage.dies_at < 0
-            healed = judged(stage)
-            results.note(fault, 4, "before and after each side effect, and started again", stage, healed)
+            stage.until(lambda stage=stage: stage.host.supervisor is not None, "it is started again")
+            conclude(stage, CLAIMS[for_])
 
 
 def test_killed_again_and_again(tmp_path: Path, points: list[str]) -> None:
@@ -93,7 +95,7 @@ def test_killed_again_and_again(tmp_path: Path, points: list[str]) -> None:
                 stage.dies_at = len(stage.points) + dice.randrange(30)
             play(stage)
             stage.dies_at = -1
-            results.note("runnerd killed again and again", 4, "while it mends", stage, judged(stage))
+            conclude(stage, Claim("runnerd killed again and again", 4, "while it mends"))
 
 
 @contextmanager
@@ -115,7 +117,7 @@ def test_upgraded_with_jobs_running(tmp_path: Path) -> None:
         stage.run(60)
         assert stage.host.supervisor.status.version == "2"
         assert set(stage.host.engine.containers) == before
-        results.note("runnerd upgraded", 3, "with jobs running", stage, judged(stage))
+        conclude(stage, Claim("runnerd upgraded", 3, "with jobs running"))
 
 
 def test_two_instances_by_mistake(tmp_path: Path) -> None:
@@ -126,11 +128,9 @@ def test_two_instances_by_mistake(tmp_path: Path) -> None:
         other.start()
         stage.run(30)
         assert other.supervisor is None
-        assert any(
-            "another runnerd already works" in row.more["detail"] for row in stage.history.of("runnerd", "not started")
-        )
+        assert any("another runnerd already works" in row.more["detail"] for row in stage.history.of(NOT_STARTED))
         stage.hosts.remove(other)
-        results.note("two instances of runnerd", 1, "the second one does nothing", stage, judged(stage))
+        conclude(stage, Claim("two instances of runnerd", 1, "the second one does nothing"))
 
 
 @pytest.mark.parametrize("dead_for", [2.0, HOUR])
@@ -139,7 +139,7 @@ def test_journal_lost(tmp_path: Path, dead_for: float) -> None:
     with busy_stage(tmp_path) as stage:
         stage.host.end("killed", dead_for)
         stage.host.lose_journal()
-        results.note("journal lost", 3, "with jobs running", stage, judged(stage))
+        conclude(stage, Claim("journal lost", 3, "with jobs running"))
 
 
 def test_journal_lost_while_a_slot_leaves(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_journal_lost_while_a_slot_leaves(tmp_path: Path) -> None:
         stage.host.end("killed")
         stage.host.lose_journal()
         stage.host.deploy(slots=("runner-1",))
-        results.note("journal lost while slots leave", 5, "they leave all the same", stage, judged(stage))
+        conclude(stage, Claim("journal lost while slots leave", 5, "they leave all the same", heals=LEAVES))
 
 
 def test_journal_of_yesterday(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_journal_of_yesterday(tmp_path: Path) -> None:
         stage.host.end("killed", 30.0)
         stage.host.lose_journal()
         shutil.copytree(tmp_path / "backup", stage.host.state)
-        results.note("journal of yesterday", 5, "restored from a backup", stage, judged(stage))
+        conclude(stage, Claim("journal of yesterday", 5, "restored from a backup"))
 
 
 def test_journal_copied_to_a_cloned_machine(tmp_path: Path) -> None:
@@ -187,6 +187,4 @@ def test_journal_copied_to_a_cloned_machine(tmp_path: Path) -> None:
         clone.start()
         stage.run(300)
         assert before <= {runner.name for runner in stage.service.github.runners.values()}, "it deleted the original's"
-        results.note(
-            "machine cloned with its journal", 3, "the original's runners are left alone", stage, judged(stage)
-        )
+        conclude(stage, Claim("machine cloned with its journal", 3, "the original's runners are left alone"))

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from runnerd import journal
 
-from . import results, sizes
-from .invariants import Budget, violations
+from . import sizes
+from .history import ASKED, JOB_ENDED
+from .invariants import Budget
 from .stage import Stage
+from .trial import Claim, conclude
 
 DAY = 86400.0
 #: For each job: one registration; its version's end is asked again when a pool of one slot was empty in between.
@@ -56,7 +58,7 @@ def test_thirty_days(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(journal, "EVENTS_KEPT", 3 * kept)
     monkeypatch.setattr(journal, "ATTEMPTS_KEPT", kept)
     with Stage(tmp_path, sizes.SEED) as stage:
-        healed = stage.until(stage.online, "all slots online")
+        stage.until(stage.online, "all slots online")
         work(stage, sizes.DAYS / 3, sizes.JOBS // 3)
         stage.settle()
         tracemalloc.start()
@@ -67,13 +69,13 @@ def test_thirty_days(tmp_path: Path, monkeypatch) -> None:
         stage.settle()
         late = held(stage)
         tracemalloc.stop()
-        ran = len({row.of for row in stage.history.of("job", "ended")})
+        ran = len({row.of for row in stage.history.of(JOB_ENDED)})
         assert ran == sizes.JOBS
-        assert violations(stage.history.rows, BUDGET) == []
+        claim = Claim("days without a rest", 4, f"{sizes.DAYS:g} days, {ran} jobs, nothing leaks")
+        conclude(stage, claim, was_away=False, budget=BUDGET)
         assert late["descriptors"] <= early["descriptors"]
         assert late["threads"] <= early["threads"]
         assert late["memory"] < early["memory"] + 50_000, (early, late)
         assert late["disk"] < 1.2 * early["disk"] + 50_000, (early, late)
-        asked = sum(1 for _row in stage.history.of("github", "asked"))
+        asked = sum(1 for _row in stage.history.of(ASKED))
         print(f"{sizes.DAYS} days, {ran} jobs, {asked / ran:.2f} requests a job; {early} -> {late}")
-        results.note("days without a rest", 4, f"{sizes.DAYS:g} days, {ran} jobs, nothing leaks", stage, healed)

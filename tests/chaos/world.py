@@ -30,13 +30,11 @@ class HostClock:
         self._booted = time.at - 1000.0
         self._boots = 1
         self.wrong_by = 0.0
-        self.was_wrong = False
 
     def now(self) -> float:
         return self._time.at - self._booted
 
     def wall(self) -> float:
-        self.was_wrong |= self.wrong_by != 0
         return EPOCH + self._time.at + self.wrong_by
 
     @property

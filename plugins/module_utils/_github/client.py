@@ -87,6 +87,9 @@ class Client:
         now: `time.time`, for tests.
         on_request: Called after each exchange with method, path, status (None: no answer) and seconds; for metrics.
             Called from the thread that asked; must not raise.
+        before_request: Called with `action` before each request; may raise RateLimited in its place.
+        on_limit: Called with each rate limit, of which none is waited out here then: who shares the credential has to
+            rest, too. None: short ones are waited out.
 
     Attributes:
         rate_limit: The budget as last seen; None before the first answer, and where there are no limits (GHES).
@@ -111,6 +114,8 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         on_request: Callable[[str, str, int | None, float], None] | None = None,
+        before_request: Callable[[str], None] | None = None,
+        on_limit: Callable[[RateLimited], None] | None = None,
     ) -> None:
         if not HAS_REQUESTS:
             raise ImportError("GitHub's API needs the Python library requests >= 2.25.1. Do: install python3-requests")
@@ -135,6 +140,8 @@ class Client:
         self._sleep = sleep
         self._now = now
         self._on_request = on_request
+        self._before_request = before_request
+        self._on_limit = on_limit
         self._local = threading.local()
 
     def request(
@@ -164,9 +171,13 @@ class Client:
         attempt = 0
         sent: bool | None = False
         while True:
+            if self._before_request:
+                self._before_request(action)
             outcome = self._attempt(call)
             if isinstance(outcome, Response):
                 return outcome
+            if self._on_limit and isinstance(outcome, RateLimited):
+                self._on_limit(outcome)
             # An attempt that did not leave undoes no earlier one that did.
             outcome.sent = sent = max(sent, outcome.sent, key=[False, None, True].index)
             pause = self._pause(outcome, attempt) if method in REPEATABLE and attempt < self._retries else None
@@ -254,6 +265,8 @@ class Client:
     def _pause(self, error: GitHubError, attempt: int) -> float | None:
         """Seconds to wait before the next attempt; None if there should be none."""
         if isinstance(error, RateLimited):
+            if self._on_limit:
+                return None
             pause = max(error.retry_at - self._now(), 0.0)
         elif error.transient:
             backoff = BACKOFF * 2 ** min(attempt, 10) * random.uniform(0.5, 1.5)  # noqa: S311, spreads load only

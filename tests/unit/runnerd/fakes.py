@@ -318,7 +318,7 @@ class FakeListener:
 
 
 class Inline(Executor):
-    """Carries out at once, in the caller's thread; or keeps for later."""
+    """Carries out at once, in the caller's thread."""
 
     def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -327,6 +327,25 @@ class Inline(Executor):
         except Exception as exc:
             future.set_exception(exc)
         return future
+
+
+class Late(Inline):
+    """Has no thread yet: nothing is carried out before `land`."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Future[Any], Any]] = []
+
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._waiting.append((future, lambda: function(*arguments, **options)))
+        return future
+
+    def land(self) -> int:
+        """Carry out; how many there were."""
+        waiting, self._waiting = self._waiting, []
+        for future, call in waiting:
+            future.set_result(call())
+        return len(waiting)
 
 
 def _with(output: Output, **changes: Any) -> Output:

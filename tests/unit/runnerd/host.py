@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from runnerd.gates import Gates
 from runnerd.journal import Journal
 from runnerd.settings import load_settings
 from runnerd.supervisor import Supervisor
@@ -53,6 +54,7 @@ class Host:
             self.journal,
             self.world,
             self.world,
+            Gates(self.journal, self.clock),
             self.clock,
             Inline(),
             self.world.workers,

@@ -23,6 +23,7 @@ import requests
 
 from runnerd.broker import GitHubBroker
 from runnerd.clock import iso
+from runnerd.gates import Gates
 from runnerd.images import ImageError
 from runnerd.journal import Journal
 from runnerd.model import Machine, MachineStatus, Tri
@@ -312,7 +313,8 @@ class Simulation:
         self.journal = Journal(self.folder / "state", self.clock, "machine")
         settings = load_settings(self.file)
         object.__setattr__(settings.github, "api_url", self.double.api_url)  # the file may say https only
-        self.broker = GitHubBroker(settings.github, {"default": credential}, "simulation", now=self.clock.wall)
+        gates = Gates(self.journal, self.clock)
+        self.broker = GitHubBroker(settings.github, {"default": credential}, "simulation", gates, now=self.clock.wall)
         self.executor = ThreadPoolExecutor(8)
         self.supervisor = Supervisor(
             self.file,
@@ -320,6 +322,7 @@ class Simulation:
             self.journal,
             self.engine,
             self.broker,
+            gates,
             self.clock,
             self.executor,
             self.engine.workers,

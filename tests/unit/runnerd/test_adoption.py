@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from runnerd.gates import Gates
 from runnerd.journal import Journal
 from runnerd.model import Ghost
 from runnerd.settings import load_settings
@@ -106,6 +107,7 @@ def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
         host.journal,
         host.world,
         host.world,
+        Gates(host.journal, host.clock),
         host.clock,
         Inline(),
         host.world.workers,

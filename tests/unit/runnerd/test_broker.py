@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.broker import GitHubBroker, try_credentials
-from runnerd.model import Credential, Gate, Limits
+from runnerd.model import Credential, Limits
 from runnerd.settings import ComposeSettings, GitHubSettings, MetricsSettings, Pool, Settings
 from tests.doubles.github.server import Double, running
 
@@ -113,52 +111,6 @@ def test_until_when_a_version_is_taken(double: Double) -> None:
     assert broker.version_end("my-org", "default", "2.336.0") is None
     old = broker.version_end("my-org", "default", "2.335.0")
     assert old is not None
-
-
-def test_what_github_wants_rest_from_is_not_used_at_another_scope_either(double: Double) -> None:
-    broker = broker_of(double, {"default": {"token": GOOD}, "other": {"token": READER}})
-    double.admin.fault(status=429, retry_after=60, times=1)
-    with pytest.raises(errors.RateLimited):
-        broker.runners("my-org", "default")
-    asked = len(double.admin.journal()["entries"])
-    for ask in (
-        lambda: broker.mint(pool("me/home"), "name"),
-        lambda: broker.delete("me/home", "default", 1),
-        lambda: broker.find("me/home", "default", "name"),
-        lambda: broker.version_end("my-org", "default", "2.336.0"),
-    ):
-        with pytest.raises(errors.RateLimited) as caught:
-            ask()
-        assert 50 < caught.value.retry_at - time.time() <= 60
-        assert not caught.value.in_doubt
-    assert len(double.admin.journal()["entries"]) == asked
-    broker.runners("my-org", "other")
-
-
-def test_the_next_runnerd_goes_on_resting_at_every_scope(double: Double) -> None:
-    broker, told = broker_of(double, {"default": {"token": GOOD}}), pool()
-    gates = {told.key: Gate(told.key, 160.0, "429", told=True)}
-    broker.go_on_resting(gates, [told], 100.0)
-    with pytest.raises(errors.RateLimited) as caught:
-        broker.runners("me/home", "default")
-    assert 50 < caught.value.retry_at - time.time() <= 60
-
-
-def test_the_longer_of_two_rests_holds(double: Double) -> None:
-    """Calls that are under way together are told different ones, and the shorter one may come last."""
-    broker = broker_of(double, {"default": {"token": GOOD}})
-    double.admin.fault(status=429, retry_after=60, delay=1, times=1)
-    double.admin.fault(status=429, retry_after=1000, times=1)
-    with ThreadPoolExecutor() as executor:
-        slow = executor.submit(broker.runners, "my-org", "default")
-        while not double.admin.faults()[0]["applied"]:
-            time.sleep(0.01)
-        with pytest.raises(errors.RateLimited):
-            broker.runners("me/home", "default")
-    assert isinstance(slow.exception(), errors.RateLimited)
-    with pytest.raises(errors.RateLimited) as caught:
-        broker.runners("my-org", "default")
-    assert caught.value.retry_at - time.time() > 900
 
 
 APP = {

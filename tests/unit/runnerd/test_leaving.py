@@ -6,7 +6,15 @@
 
 from __future__ import annotations
 
+import pytest
+from prometheus_client import generate_latest
+
+from runnerd.clock import iso
+from runnerd.metrics import Metrics
 from runnerd.model import MachineStatus, Phase
+from runnerd.settings import MetricsSettings
+from runnerd.status import table
+from tests.unit.runnerd.fakes import Late
 from tests.unit.runnerd.host import Host
 
 
@@ -41,6 +49,29 @@ def test_the_drain_limit_cancels_and_says_so(host: Host) -> None:
     assert set(host.state().values()) == {"drained"}
 
 
+def test_when_the_limit_strikes_is_told_beforehand(host: Host) -> None:
+    """In the status, its table and the metrics; one that is idle has none, and the limit of all jobs is in no table."""
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    metrics = Metrics()
+    metrics.serve(MetricsSettings(port=0), host.supervisor)
+    host.rounds(1)
+    (busy, *idle) = host.supervisor.current_status().slots
+    assert busy.limit_at is not None
+    assert busy.limit_at > host.clock.wall() + 400_000
+    assert [slot.limit_at for slot in idle] == [None, None]
+    assert "cancelled at" not in table(host.supervisor.current_status().as_json())
+    at = host.clock.wall() + 100
+    host.supervisor.drain([], "drain", 100.0)
+    host.rounds(2)
+    told = host.supervisor.current_status()
+    assert {slot.slot: slot.limit_at for slot in told.slots if slot.limit_at} == {"runner-1": at}
+    assert f"its job is cancelled at {iso(at)} if it still runs" in table(told.as_json())
+    metric = 'runnerd_job_limit_timestamp_seconds{pool="default",slot="runner-1"} '
+    (line,) = (line for line in generate_latest(metrics.registry).decode().splitlines() if line.startswith(metric))
+    assert float(line.removeprefix(metric)) == at
+
+
 def test_stop_now_ends_all_within_seconds(host: Host) -> None:
     host.online()
     host.world.take_job(host.of("runner-1"), "build")
@@ -49,6 +80,26 @@ def test_stop_now_ends_all_within_seconds(host: Host) -> None:
     assert host.world.containers == {}
     host.rounds(60)
     assert host.world.registered == {}
+
+
+@pytest.mark.parametrize("change", ["resume", "a longer limit", "the playbook"])
+def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(host: Host, change: str) -> None:
+    """Stops wait for their thread, long where Docker is slow; the runner is not to be taken away meanwhile."""
+    host.online()
+    host.world.take_job(host.of("runner-1"), "build")
+    executor, host.supervisor._executor = host.supervisor._executor, Late()
+    host.supervisor.drain([], "now", None)
+    host.supervisor.round()
+    waiting, host.supervisor._executor = host.supervisor._executor, executor
+    host.supervisor.resume()
+    if change == "a longer limit":
+        host.supervisor.drain([], "drain", 5000.0)
+    elif change == "the playbook":
+        host.supervisor.reload()
+    assert waiting.land() == 3
+    host.rounds(20)
+    assert host.world.killed_busy == []
+    assert host.state()["runner-1"] == "busy"
 
 
 def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:

@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Everything runnerd says to GitHub, and what a refusal closes and for how long."""
+"""Everything runnerd says to GitHub."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
@@ -20,7 +20,8 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.r
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.versions import support
 
-from .model import Credential, Gate
+from .gates import Gates
+from .model import Credential
 from .settings import GitHubSettings, Pool, Settings
 
 
@@ -65,11 +66,11 @@ class GitHubBroker:
         settings: GitHubSettings,
         credentials: Mapping[str, Mapping[str, str]],
         user_agent: str,
+        gates: Gates | None = None,
         on_request: Callable[[str, str, int | None, float], None] | None = None,
         now: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`credentials`: as `settings.load_credentials` returns them; `now`: epoch seconds; `steady`: never set."""
+        """`credentials`: as `settings.load_credentials` returns them; `gates`: keep the rests that GitHub wants."""
         self._settings = settings
         self._credentials = credentials
         self._options: dict[str, Any] = {
@@ -81,16 +82,8 @@ class GitHubBroker:
         }
         self._clients: dict[tuple[str, str], Client] = {}
         self._groups: dict[tuple[str, str], int] = {}
-        self._now, self._steady = now, steady
-        self._rests: dict[str, float] = {}  # credential -> until when (steady) GitHub wants to hear nothing from it
+        self._gates = gates
         self._lock = threading.Lock()
-
-    def go_on_resting(self, gates: Mapping[str, Gate], pools: Iterable[Pool], now: float) -> None:
-        """Take over the rests that GitHub has told a runnerd before this one; `now`: of the gates' clock."""
-        for pool in pools:
-            gate = gates.get(pool.key)
-            if gate is not None and gate.told:
-                self._rest(pool.credential, self._steady() + gate.until - now)
 
     def credentials(self) -> tuple[Credential, ...]:
         """As their clients have heard from GitHub; a token's end is the same at every scope."""
@@ -108,37 +101,32 @@ class GitHubBroker:
     def mint(self, pool: Pool, name: str) -> Minted:
         """One POST, never repeated: if the answer is lost, a registration may exist."""
         runners = self._runners(pool.scope, pool.credential)
-        with self._asking(pool.credential):
-            group = self._group(pool, runners)
-            try:
-                config = runners.generate_jit_config(name, list(pool.labels), group, pool.work_folder)
-            except errors.NotFound:
-                # The group may have been made anew, under another id.
-                with self._lock:
-                    self._groups.clear()
-                raise
+        group = self._group(pool, runners)
+        try:
+            config = runners.generate_jit_config(name, list(pool.labels), group, pool.work_folder)
+        except errors.NotFound:
+            # The group may have been made anew, under another id.
+            with self._lock:
+                self._groups.clear()
+            raise
         return Minted(config.runner.id, config.encoded.reveal())
 
     def delete(self, scope: str, credential: str, runner_id: int) -> str:
         """204 and 404 are `gone`; 422 is `busy`."""
-        with self._asking(credential):
-            return self._runners(scope, credential).delete(runner_id)
+        return self._runners(scope, credential).delete(runner_id)
 
     def runners(self, scope: str, credential: str) -> list[Runner]:
         """Every page; a list cut short is an error."""
-        with self._asking(credential):
-            return self._runners(scope, credential).list()
+        return self._runners(scope, credential).list()
 
     def find(self, scope: str, credential: str, name: str) -> Runner | None:
         """By GitHub's exact `name` filter."""
-        with self._asking(credential):
-            return self._runners(scope, credential).find(name)
+        return self._runners(scope, credential).find(name)
 
     def version_end(self, scope: str, credential: str, version: str) -> float | None:
         """By GitHub's list of deprecations; servers of older releases have none."""
         where = self._scope(scope)
-        with self._asking(credential):
-            told = support(self._client(where, credential), where, version)
+        told = support(self._client(where, credential), where, version)
         return told.ends_at if told else None
 
     def try_out(self, pool: Pool) -> None:
@@ -150,27 +138,6 @@ class GitHubBroker:
         runners.probe()
         runners.group_id(pool.group)
         runners.registration_token()
-
-    @contextmanager
-    def _asking(self, credential: str) -> Iterator[None]:
-        """Ask nothing while GitHub wants rest: its limits are the credential's, at whatever scope it was told so.
-
-        Gates close in the journal, for the next decision; calls that were decided upon together find it out here.
-        """
-        left = self._rests.get(credential, 0.0) - self._steady()
-        if left > 0:
-            why = f"GitHub wants no more requests with the credential {credential!r} for {left:.0f} s"
-            raise errors.RateLimited("ask GitHub", retry_at=self._now() + left, message=why)
-        try:
-            yield
-        except errors.RateLimited as exc:
-            self._rest(credential, self._steady() + max(exc.retry_at - self._now(), 1.0))
-            raise
-
-    def _rest(self, credential: str, until: float) -> None:
-        """Rest until then, or longer if GitHub has said so elsewhere."""
-        with self._lock:
-            self._rests[credential] = max(until, self._rests.get(credential, until))
 
     def _runners(self, scope: str, credential: str) -> Runners:
         where = self._scope(scope)
@@ -189,11 +156,20 @@ class GitHubBroker:
             key = (credential, str(scope))
             if key not in self._clients:
                 try:
-                    self._clients[key] = client_for(form, scope, **self._options)
+                    self._clients[key] = client_for(form, scope, **self._options, **self._rests(credential, str(scope)))
                 except (ValueError, ImportError) as exc:  # their texts end in a remedy, and show no secret
                     why, _do, remedy = str(exc).partition(". Do: ")
                     raise errors.Unauthorized(action, message=why, hint=remedy) from None
             return self._clients[key]
+
+    def _rests(self, credential: str, scope: str) -> dict[str, Any]:
+        """The client's options by which all who share a credential rest together."""
+        if self._gates is None:
+            return {}
+        return {
+            "before_request": partial(self._gates.check, credential, scope),
+            "on_limit": partial(self._gates.refused, credential=credential, scope=scope),
+        }
 
     def _group(self, pool: Pool, runners: Runners) -> int:
         key = (pool.key, pool.group)
@@ -219,28 +195,6 @@ def try_credentials(settings: Settings, credentials: Mapping[str, Mapping[str, s
                 words = "GitHub lets us wait before it can be asked about"
             problems.append(f"credential {pool.credential} of the pool {pool.name}: {words} it. {exc}")
     return problems
-
-
-def gate_for(exc: errors.GitHubError, pool: Pool, failures: int, now: float, wall: float) -> Gate:
-    """What is closed after a refusal, and until when (steady seconds).
-
-    Per credential and scope for anything that would meet every pool there; per pool for what its own settings caused.
-    `failures`: how often in a row, this one included.
-    """
-    reason, remedy = str(exc).split(". Do: ", 1)[0], exc.hint
-    if isinstance(exc, errors.RateLimited):
-        wait = max(exc.retry_at - wall, 1.0)
-        return Gate(pool.key, now + wait, reason, remedy, failures, told=True)
-    of_the_pool = isinstance(exc, errors.NotFound) and exc.status is None  # its runner group is not there
-    if of_the_pool or isinstance(exc, (errors.Unprocessable, errors.Conflict)):
-        return Gate(f"pool {pool.name}", now + _doubling(30, failures, 900), reason, remedy, failures)
-    if isinstance(exc, (errors.Unauthorized, errors.Forbidden, errors.NotFound)):
-        return Gate(pool.key, now + _doubling(60, failures, 900), reason, remedy, failures)
-    return Gate(pool.key, now + _doubling(5, failures, 300), reason, remedy, failures)
-
-
-def _doubling(first: float, failures: int, most: float) -> float:
-    return float(min(first * 2 ** (failures - 1), most))
 
 
 def may_exist(exc: errors.GitHubError) -> bool:

@@ -34,6 +34,7 @@ from .model import (
     Tri,
     World,
 )
+from .ways import gate_keys, scope_key
 
 #: How old GitHub's list may be, by what it is needed for (seconds). An idle pool reads it six times an hour.
 LIST_INTERVAL = 600.0
@@ -67,6 +68,7 @@ class _Verdict:
     reason: str = ""
     action: SlotAction | None = None
     wake_at: float | None = None
+    limit_at: float | None = None  # a limit cancels the job then
     want_list: float | None = None  # GitHub's list, if it is older than this many seconds
 
 
@@ -100,51 +102,49 @@ def decide(world: World) -> Plan:
                 probing |= half_open
                 starting += 1
                 actions.append(verdict.action)
-        elif isinstance(verdict.action, Deregister) and (gate := _open_at(view, world)) is not None:
+        elif isinstance(verdict.action, Deregister) and (gate := _closed_to(view, world)) is not None:
             reason = gate.reason
             wakes.append(gate.until)
         elif verdict.action is not None:
             actions.append(verdict.action)
-        explained.append(Explained(view.slot, state, reason))
+        explained.append(Explained(view.slot, state, reason, verdict.limit_at))
 
     actions.extend(_refreshes(world, verdicts, wakes))
     actions.extend(_chases(world, wakes))
     return Plan(tuple(actions), tuple(explained), min((at for at in wakes if at > world.now), default=None))
 
 
-def _gate_keys(view: SlotView, world: World) -> list[str]:
-    return [world.pool_keys.get(view.pool, ""), f"pool {view.pool}", "docker"]
+def _gate_keys(view: SlotView, world: World) -> tuple[str, ...]:
+    return world.pool_keys.get(view.pool, ())
 
 
-def _open_at(view: SlotView, world: World) -> Gate | None:
-    """The gate that forbids a call to GitHub for this slot's scope or pool now, or None."""
+def closed(world: World, credential: str, scope: str, pool: str = "") -> Gate | None:
+    """The gate that forbids to ask GitHub now, with this credential, about this scope or pool; None: none does."""
+    gates = [world.gates[key] for key in gate_keys(credential, scope, pool, world.apps) if key in world.gates]
+    return max((gate for gate in gates if gate.until > world.now), key=lambda gate: gate.until, default=None)
+
+
+def _closed_to(view: SlotView, world: World) -> Gate | None:
     attempt = view.attempt
     assert attempt is not None
-    keys = (scope_key(attempt.credential, attempt.scope), f"pool {attempt.pool}")
-    closed = [world.gates[key] for key in keys if key in world.gates and world.gates[key].until > world.now]
-    return max(closed, key=lambda gate: gate.until, default=None)
-
-
-def scope_key(credential: str, scope: str) -> str:
-    """The name of what one credential may do at one scope: lists, gates and budgets hang on it."""
-    return f"scope {scope} ({credential})"
+    return closed(world, attempt.credential, attempt.scope, attempt.pool)
 
 
 def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) -> list[Refresh]:
-    wanted: dict[str, float] = {}
+    wanted: dict[tuple[str, str], float] = {}
     for view in world.slots:
         attempt = view.attempt
         if attempt is None or not attempt.name:
             continue
-        key = scope_key(attempt.credential, attempt.scope)
+        way = (attempt.credential, attempt.scope)
         limit = verdicts[view.slot].want_list
         limit = LIST_INTERVAL if limit is None else limit
         if world.refresh_wanted:
             limit = min(limit, LIST_SPACING)
-        wanted[key] = min(limit, wanted.get(key, LIST_INTERVAL))
+        wanted[way] = min(limit, wanted.get(way, LIST_INTERVAL))
     refreshes = []
-    for key, age in sorted(wanted.items()):
-        gate = world.gates.get(key)
+    for way, age in sorted(wanted.items()):
+        key, gate = scope_key(*way), closed(world, *way)
         due = world.lists.get(key, float("-inf")) + age
         if gate is not None:
             due = max(due, gate.until)
@@ -160,8 +160,8 @@ def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) 
 def _chases(world: World, wakes: list[float]) -> list[Chase]:
     chases: list[Chase] = []
     for ghost in world.ghosts:
-        gate = world.gates.get(scope_key(ghost.credential, ghost.scope))
-        due = max(ghost.next_check, gate.until if gate is not None else ghost.next_check)
+        gate = closed(world, ghost.credential, ghost.scope)
+        due = max(ghost.next_check, gate.until) if gate is not None else ghost.next_check
         if ghost.name in world.busy_ghosts:
             continue
         if due <= world.now:
@@ -238,9 +238,10 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
         if limits.job and since is not None and now >= since + limits.job:
             return _stop(view, Outcome.JOB_CANCELLED, f"the job ran longer than {limits.job:.0f} s", "busy")
         reason = f"leaves after this job: {view.leaving.value}" if view.leaving is not Leaving.NO else ""
-        wake = _earliest(view.leave_by, since + limits.job if limits.job and since is not None else None)
+        limit = _earliest(view.leave_by, since + limits.job if limits.job and since is not None else None)
         only_github_says_so = view.worker is Tri.NO and output.job_at is None
-        return _Verdict("busy", reason, wake_at=wake, want_list=LIST_FRESH if only_github_says_so else None)
+        want_list = LIST_FRESH if only_github_says_so else None
+        return _Verdict("busy", reason, wake_at=limit, limit_at=limit, want_list=want_list)
 
     if output.done_at is not None:
         # The job has ended and no worker is there; the runner should end by itself.

@@ -18,6 +18,7 @@ from .broker import GitHubBroker
 from .clock import Clock
 from .control import DEFAULT_SOCKET, ControlServer
 from .evidence import workers
+from .gates import Gates
 from .journal import Journal
 from .metrics import Metrics
 from .notify import notify
@@ -52,13 +53,12 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     clock, metrics = Clock(), Metrics()
     machine_id = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     journal = Journal(state, clock, machine_id)
-    broker = GitHubBroker(
-        settings.github, credentials, f"ephemeral.github_runners/{settings.version} runnerd", metrics.on_request
-    )
-    broker.go_on_resting(journal.gates(), settings.pools, clock.now())
+    gates = Gates(journal, clock, apps={name for name, form in credentials.items() if "token" not in form})
+    user_agent = f"ephemeral.github_runners/{settings.version} runnerd"
+    broker = GitHubBroker(settings.github, credentials, user_agent, gates, metrics.on_request)
     provider = ComposeProvider(settings.compose, clock, timeout=int(settings.limits.boot) or None)
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="effect")
-    supervisor = Supervisor(settings_file, settings, journal, provider, broker, clock, executor, workers)
+    supervisor = Supervisor(settings_file, settings, journal, provider, broker, gates, clock, executor, workers)
     server = ControlServer(control, supervisor)
     server.start()
     metrics.serve(settings.metrics, supervisor)
@@ -74,7 +74,7 @@ def serve(settings_file: Path, state: Path = DEFAULT_STATE, control: Path = DEFA
     threading.Thread(target=_watch, args=(provider, supervisor, stopping), name="events", daemon=True).start()
     # A little later, so that whoever asked gets an answer; systemd starts the next one (Restart=always).
     supervisor.restart_wanted = lambda: threading.Timer(0.5, stop).start()
-    journal.try_gates_again()
+    gates.try_again()
     journal.hand_over(credentials, {pool.scope: pool.credential for pool in settings.pools})
     journal.event("", "", "began", f"runnerd {settings.version}")
     ready = False

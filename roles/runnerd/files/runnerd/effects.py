@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError
 
-from .broker import Broker, gate_for, may_exist
+from .broker import Broker, may_exist
 from .clock import Clock
 from .crashpoints import crashpoint
 from .delivery import CredentialError, input_lines
+from .gates import Gates
 from .journal import Journal
-from .model import FORGOTTEN_BY_GITHUB, Attempt, Clear, Gate, Ghost, MachineStatus, Outcome, Phase, Stop, Tri
+from .model import FORGOTTEN_BY_GITHUB, Attempt, Clear, Ghost, MachineStatus, Outcome, Phase, Stop, Tri
 from .provider import Definition, Delivery, Found, Provider, ProviderError
 from .settings import Pool
 
@@ -65,6 +66,7 @@ class Effects:
         journal: Journal,
         provider: Provider,
         broker: Broker,
+        gates: Gates,
         clock: Clock,
         look: Callable[[Iterable[str]], dict[str, Tri]],
     ) -> None:
@@ -72,6 +74,7 @@ class Effects:
         self._journal = journal
         self._provider = provider
         self._broker = broker
+        self._gates = gates
         self._clock = clock
         self._look = look
 
@@ -95,7 +98,7 @@ class Effects:
         try:
             minted = self._broker.mint(pool.in_slot(slot), name)
         except GitHubError as exc:
-            self.refused(exc, pool)
+            self._gates.refused(exc, pool.credential, pool.scope, pool.name)
             if may_exist(exc):
                 self._haunt(attempt, LOST_HORIZON)
             return self._end(attempt, Outcome.NOT_REGISTERED, str(exc))
@@ -103,7 +106,7 @@ class Effects:
         attempt = self._journal.advance(
             attempt.id, Phase.STARTING, runner_id=minted.runner_id, started_at=self._clock.now()
         )
-        self._open_gates(pool.key, f"pool {pool.name}")
+        self._gates.passed(pool.credential, pool.scope, pool.name)
         crashpoint("start.before")
         try:
             delivery = self._provider.start_and_deliver(container_id, input_lines(minted.encoded))
@@ -147,7 +150,7 @@ class Effects:
             answer = self._broker.delete(attempt.scope, attempt.credential, attempt.runner_id)
         except GitHubError as exc:
             self._journal.advance(attempt.id, Phase.RUNNING)
-            self.refused(exc, _bare_pool(attempt))
+            self._gates.refused(exc, attempt.credential, attempt.scope, attempt.pool)
             return
         crashpoint("deregister.after")
         if answer == "busy":
@@ -212,7 +215,7 @@ class Effects:
                 return
             answered = True
         except GitHubError as exc:
-            self.refused(exc, _bare_pool(ghost))
+            self._gates.refused(exc, ghost.credential, ghost.scope)
         wait = min(5.0 * 4**ghost.tries, 900.0)
         if answered and now + wait > ghost.give_up_at:
             self._journal.lay(ghost.name)
@@ -233,39 +236,6 @@ class Effects:
             Ghost(attempt.name, attempt.scope, attempt.credential, attempt.runner_id, now + 5.0, now + horizon)
         )
 
-    # Gates
-
-    def refused(self, exc: GitHubError, pool: Pool) -> None:
-        """GitHub refused: remember until when not to ask again, and say why."""
-        gates = self._journal.gates()
-        now, wall = self._clock.now(), self._clock.wall()
-        gate = gate_for(exc, pool, 1, now, wall)
-        before = gates.get(gate.key)
-        if before is not None:
-            # Several that were under way when the first was refused count as one.
-            failures = before.failures + 1 if before.until <= now else before.failures
-            gate = gate_for(exc, pool, failures, now, wall)
-        self._journal.close_gate(gate)
-        self._tell_gate(gate)
-
-    def _open_gates(self, *keys: str) -> None:
-        gates = self._journal.gates()
-        for key in keys:
-            if key in gates:
-                self._journal.open_gate(key)
-                self._journal.event("", "", "works again", key)
-
-    def _tell_gate(self, gate: Gate) -> None:
-        wait = gate.until - self._clock.now()
-        self._journal.event("", "", "backing off", f"{gate.key}: {gate.reason} (asks again in {wait:.0f} s)")
-        log.warning("%s: backing off for %.0f s: %s", gate.key, wait, gate.reason)
-
     def _tell(self, attempt: Attempt, kind: str, detail: str) -> None:
         self._journal.event(attempt.slot, attempt.name, kind, detail)
         log.info("%s: %s: %s", attempt.slot, kind, detail)
-
-
-def _bare_pool(of: Attempt | Ghost) -> Pool:
-    """Enough of a pool to name the gate of a scope that the settings may no longer hold."""
-    name = of.pool if isinstance(of, Attempt) else ""
-    return Pool(name, of.scope, (), (), "", credential=of.credential)

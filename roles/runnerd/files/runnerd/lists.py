@@ -16,11 +16,12 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.r
 
 from .broker import Broker
 from .clock import Clock
-from .core import scope_key
 from .effects import Effects, name_tail
+from .gates import Gates
 from .journal import Journal
 from .model import Attempt, Phase, Registration, Tri
-from .settings import Pool, Settings
+from .settings import Settings
+from .ways import scope_key
 
 #: Complete lists in a row without a runner until it counts as gone.
 GONE = 2
@@ -40,10 +41,11 @@ class _Listing:
 class Lists:
     """The last list of each scope."""
 
-    def __init__(self, journal: Journal, broker: Broker, effects: Effects, clock: Clock) -> None:
+    def __init__(self, journal: Journal, broker: Broker, gates: Gates, effects: Effects, clock: Clock) -> None:
         """Nothing is known until `refresh`."""
         self._journal = journal
         self._broker = broker
+        self._gates = gates
         self._effects = effects
         self._clock = clock
         self._listings: dict[str, _Listing] = {}
@@ -63,7 +65,7 @@ class Lists:
         try:
             runners = {r.name: r for r in self._broker.runners(scope, credential)}
         except GitHubError as exc:
-            self._effects.refused(exc, pool or Pool("", scope, (), (), "", credential=credential))
+            self._gates.refused(exc, credential, scope, pool.name if pool else "")
             return
         before = self._listings.get(key, _Listing())
         missing = {

@@ -76,6 +76,15 @@ class Metrics:
         yield GaugeMetricFamily(
             "runnerd_slots_leaving", "Slots whose runner is to go", sum(slot.leaving for slot in status.slots)
         )
+        limits = GaugeMetricFamily(
+            "runnerd_job_limit_timestamp_seconds",
+            "When a limit cancels the job that runs (epoch)",
+            labels=["pool", "slot"],
+        )
+        for slot in status.slots:
+            if slot.limit_at is not None:
+                limits.add_metric([slot.pool, slot.slot], slot.limit_at)
+        yield limits
         yield GaugeMetricFamily("runnerd_paused", "1 while no new runners are made", int(status.paused))
         yield GaugeMetricFamily("runnerd_docker_up", "1 while Docker answers", int(not status.docker))
         yield GaugeMetricFamily("runnerd_ghosts", "Registrations at GitHub that are being removed", status.ghosts)

@@ -199,7 +199,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Gate:
-    """A closed way: GitHub or Docker refused, and asking again before `until` would be wrong."""
+    """A closed way: GitHub refused, and asking again before `until` would be wrong."""
 
     key: str
     until: float
@@ -230,7 +230,8 @@ class World:
     slots: tuple[SlotView, ...]
     limits: Limits = Limits()
     gates: Mapping[str, Gate] = field(default_factory=dict)
-    pool_keys: Mapping[str, str] = field(default_factory=dict)  # pool -> key of its scope and credential
+    pool_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # pool -> keys of the gates before it
+    apps: frozenset[str] = frozenset()  # the credentials that are GitHub Apps
     lists: Mapping[str, float] = field(default_factory=dict)  # key -> when GitHub's list was last read
     ghosts: tuple[Ghost, ...] = ()
     busy_ghosts: frozenset[str] = frozenset()  # names being looked after right now
@@ -308,6 +309,7 @@ class Explained:
     slot: str
     state: str
     reason: str = ""
+    limit_at: float | None = None  # a limit of the user's cancels its job then, if it still runs
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from .backoff import Backoff
 from .clock import Clock
 from .core import is_busy, leave_by
 from .evidence import Listener
+from .gates import Gates
 from .journal import Drain, Journal
 from .lists import Lists
 from .model import Attempt, Leaving, Machine, MachineStatus, Phase, SlotView, Tri, World
 from .provider import Definition, Found, Provider, ProviderDown
 from .settings import Pool, Settings
+from .ways import gate_keys
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Observer:
         journal: Journal,
         provider: Provider,
         lists: Lists,
+        gates: Gates,
         listener: Listener,
         backoff: Backoff,
         clock: Clock,
@@ -51,6 +54,7 @@ class Observer:
         self._journal = journal
         self._provider = provider
         self._lists = lists
+        self._gates = gates
         self.listener = listener
         self._backoff = backoff
         self._clock = clock
@@ -93,8 +97,9 @@ class Observer:
             now=now,
             slots=tuple(views),
             limits=settings.limits,
-            gates=self._journal.gates(),
-            pool_keys={pool.name: pool.key for pool in settings.pools},
+            gates=self._gates.all(),
+            pool_keys={p.name: gate_keys(p.credential, p.scope, p.name, self._gates.apps) for p in settings.pools},
+            apps=self._gates.apps,
             lists=self._lists.read_at(),
             ghosts=self._journal.ghosts(),
             busy_ghosts=in_flight,

@@ -18,8 +18,8 @@ from typing import Any
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
 
-from .core import scope_key
 from .model import Limits
+from .ways import scope_key
 
 SCHEMA = 1
 DEFAULT_SETTINGS = Path("/etc/runnerd/settings.json")

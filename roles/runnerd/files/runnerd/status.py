@@ -38,15 +38,14 @@ class SlotStatus:
     job_detail: str
     reason: str
     remedy: str
+    limit_at: float | None = None  # epoch seconds; a limit cancels the job then
 
     @classmethod
     def of(cls, view: SlotView, told: Explained, since: float, world: World, wall: float) -> SlotStatus:
         """Put a slot's view and its verdict into a person's words."""
         attempt, output, registration = view.attempt, view.output, view.registration
-        key = world.pool_keys.get(view.pool, "")
-        gate = next(
-            (g for k, g in world.gates.items() if k in (key, f"pool {view.pool}") and g.until > world.now), None
-        )
+        keys = world.pool_keys.get(view.pool, ())
+        gate = next((g for k, g in world.gates.items() if k in keys and g.until > world.now), None)
         busy = told.state == "busy"
         verified = registration.exists is Tri.YES and (registration.online or registration.busy is Tri.YES)
         return cls(
@@ -65,6 +64,7 @@ class SlotStatus:
             job_detail=output.job_detail if busy else "",
             reason=told.reason or _again(view, told.state),
             remedy=gate.remedy if gate and told.state == "backing off" else "",
+            limit_at=None if told.limit_at is None else wall + told.limit_at - world.now,
         )
 
 
@@ -146,7 +146,7 @@ class Status:
                 for image in self.images
             ],
             "warnings": [asdict(warning) for warning in self.warnings],
-            "slots": [asdict(slot) for slot in self.slots],
+            "slots": [{**asdict(slot), "limit_at": _iso(slot.limit_at)} for slot in self.slots],
         }
 
 
@@ -162,7 +162,9 @@ def table(status: Mapping[str, object]) -> str:
         job = " ".join(
             filter(None, [slot.get("job") or "", f"({slot['job_detail']})" if slot.get("job_detail") else ""])
         )
-        why = ". ".join(filter(None, [slot.get("reason") or "", slot.get("remedy") or ""]))
+        soon = slot.get("leaving") and slot.get("limit_at")  # the limit of all jobs is days away
+        limit = f"its job is cancelled at {slot['limit_at']} if it still runs" if soon else ""
+        why = ". ".join(filter(None, [slot.get("reason"), slot.get("remedy"), limit]))
         rows.append(
             [slot["slot"], slot["state"], duration(slot.get("seconds")), slot.get("runner") or "-", job or "-", why]
         )

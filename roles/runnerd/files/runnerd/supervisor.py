@@ -23,6 +23,7 @@ from .core import decide
 from .demand import Demand, FixedDemand
 from .effects import Effects, Ended
 from .evidence import Listener
+from .gates import Gates
 from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
@@ -50,6 +51,7 @@ class Supervisor:
         journal: Journal,
         provider: Provider,
         broker: Broker,
+        gates: Gates,
         clock: Clock,
         executor: Executor,
         look: Callable[[Iterable[str]], dict[str, Tri]],
@@ -60,18 +62,19 @@ class Supervisor:
         self._version, self._begun_with = settings.version, _read_at_start(settings)
         self._journal = journal
         self._provider = provider
+        self._gates = gates
         self._clock = clock
         self._executor = executor
         self._definition: Definition | None = None  # the one that the settings were last held against
         self._demand: Demand = FixedDemand(settings)
-        self._effects = Effects(journal, provider, broker, clock, look)
-        self._lists = Lists(journal, broker, self._effects, clock)
+        self._effects = Effects(journal, provider, broker, gates, clock, look)
+        self._lists = Lists(journal, broker, gates, self._effects, clock)
         self._backoff = Backoff(clock)
         self._versions = Versions(broker, clock)
         self._updates = Updates(journal, provider, clock)
         self._reporter = Reporter(journal, provider, broker, self._versions, self._updates, clock)
         self.observer = Observer(
-            journal, provider, self._lists, Listener(provider, self.wake), self._backoff, clock, look
+            journal, provider, self._lists, gates, Listener(provider, self.wake), self._backoff, clock, look
         )
         self._wake = threading.Event()
         self._lock = threading.RLock()
@@ -79,6 +82,7 @@ class Supervisor:
         self._begun = self._ended_rounds = 0
         self._flights: dict[str, Future[Ended | None]] = {}
         self._refresh_wanted = False
+        self._wish = object()  # another one whenever people or playbooks ask for something
         self._left: set[str] = set()
         self.restart_wanted: Callable[[], None] = lambda: None
         self.ended: list[Ended] = []  # for the metrics; taken by `take_ended`
@@ -106,6 +110,7 @@ class Supervisor:
             this = self._begun
             self._land()
             definition = self._follow_definition()
+            wish = self._wish
             refresh_wanted, self._refresh_wanted = self._refresh_wanted, False
             world, docker_error = self.observer.observe(
                 self.settings, self._demand.desired(), frozenset(self._flights), refresh_wanted
@@ -115,7 +120,7 @@ class Supervisor:
             for action in plan.actions:
                 paused = self._backoff.pause(action, world)
                 if paused is None:
-                    self._launch(action, world, definition)
+                    self._launch(action, world, definition, wish)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
@@ -161,7 +166,7 @@ class Supervisor:
 
     # Acting
 
-    def _launch(self, action: Action, world: World, definition: Definition) -> None:
+    def _launch(self, action: Action, world: World, definition: Definition, wish: object) -> None:
         if isinstance(action, Refresh):
             self._fly(action.key, self._lists.refresh, action.key, self.settings)
             return
@@ -181,10 +186,10 @@ class Supervisor:
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
-            self._fly(action.slot, self._effects.deregister, view.attempt, action.reason)
+            self._fly(action.slot, self._unless_asked, wish, self._effects.deregister, view.attempt, action.reason)
         elif isinstance(action, Stop):
             assert view.attempt is not None
-            self._fly(action.slot, self._effects.stop, view.attempt, action)
+            self._fly(action.slot, self._unless_asked, wish, self._effects.stop, view.attempt, action)
         elif isinstance(action, Clear):
             assert view.attempt is not None
             since = view.output.listening_at
@@ -195,6 +200,14 @@ class Supervisor:
         flight = self._executor.submit(function, *arguments)
         self._flights[name] = flight
         flight.add_done_callback(lambda dummy: self.wake())
+
+    def _unless_asked(self, wish: object, effect: Callable[..., None], *arguments: object) -> None:
+        """Take a runner away, unless people have asked for something else since: then the next round decides anew.
+
+        Where Docker is slow, an effect waits long for its thread.
+        """
+        if self._wish is wish:
+            effect(*arguments)
 
     def _pool_of(self, found: Found, slots: Pool | None) -> Pool | None:
         """The pool whose credential reaches a container's runner: one of its scope, if there is one the slot's own."""
@@ -266,6 +279,7 @@ class Supervisor:
         with self._lock:
             self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
             self.settings = settings
+            self._wish = object()
             self._try_again()
             self._demand = FixedDemand(settings)
             self._journal.event("", "", "reloaded", f"{len(settings.pool_of)} slots in {len(settings.pools)} pools")
@@ -273,7 +287,7 @@ class Supervisor:
     def _try_again(self) -> None:
         """A person changed something: what failed before may work now."""
         self._backoff.forget()
-        self._journal.try_gates_again()
+        self._gates.try_again()
 
     def drain(self, targets: list[str], by: str, limit: float | None) -> None:
         """Drain these slots, or the host."""
@@ -282,6 +296,7 @@ class Supervisor:
             self._journal.event(
                 "" if target == "host" else target, "", "drain", "stopped now" if by == "now" else "asked for"
             )
+        self._wish = object()
         self.wake()
 
     def shut_down(self) -> None:
@@ -293,6 +308,7 @@ class Supervisor:
     def resume(self) -> None:
         """Forget drains and pause."""
         self._journal.resume()
+        self._wish = object()
         with self._lock:
             self._try_again()
         self._journal.event("", "", "resumed", "")

@@ -18,7 +18,7 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.e
 from .broker import Broker
 from .chores import NEVER, Chore, Done, due_at, phase_of
 from .clock import Clock
-from .core import scope_key
+from .core import closed
 from .model import World
 
 
@@ -65,9 +65,8 @@ class Versions:
         in_use = _in_use(world)
         self._answers = {question: self._answers.get(question, _Answer()) for question in in_use}
         for question, answer in self._answers.items():
-            gate = world.gates.get(scope_key(question.credential, question.scope))
-            closed = gate is not None and gate.until > world.now
-            if not closed and due_at(answer.done, phase_of(question.scope, question.version), wall) <= wall:
+            may = closed(world, question.credential, question.scope) is None
+            if may and due_at(answer.done, phase_of(question.scope, question.version), wall) <= wall:
                 yield Chore(f"version {question.version} of {question.scope}", partial(self._ask, question))
 
     def status(self, world: World) -> tuple[VersionStatus, ...]:

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What became of each job: counted first, judged afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, Row, of
+
+#: What runnerd calls the end of a runner whose job did not come to its own.
+REPORTS = ("job lost", "job cancelled")
+#: Nor can it know of a job whose worker and line were not there yet; then it tells of the runner.
+REPORTS_OF_THE_UNSEEN = (*REPORTS, "killed", "host restarted")
+
+
+class Fate(Enum):
+    """What can become of a job."""
+
+    RAN = "it ran to its end"
+    REPORTED = "it was ended by a fault, a person or a limit, and that was reported"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One queued job, and the row that shows best what became of it."""
+
+    number: str
+    fate: Fate
+    why: str
+    row: Row
+
+
+def fates(rows: Sequence[Row]) -> list[Job]:
+    """Of every queued job."""
+    started = {row.of for row in of(rows, JOB_STARTED)}
+    last = {row.of: row for row in of(rows, JOB_ENDED, JOB_KILLED)}
+    reports: dict[str, str] = {}  # runner -> how it ended, where a reason is given
+    for row in of(rows, ATTEMPT_ENDED):
+        outcome, _colon, reason = row.more["detail"].partition(":")
+        if reason.strip():
+            reports[row.of] = outcome
+    return [
+        Job(row.of, *_fate(last[row.of], reports), last[row.of])
+        if row.of in last
+        else Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row)
+        for row in of(rows, JOB_QUEUED)
+    ]
+
+
+def _fate(row: Row, reports: dict[str, str]) -> tuple[Fate, str]:
+    """By its last row. A history that tells no result knows of none but good ones."""
+    result = row.more.get("result", "Succeeded") if row.kind == JOB_ENDED else ""
+    if result == "Succeeded":
+        return Fate.RAN, ""
+    if row.more.get("unheard"):
+        return Fate.REPORTED, "GitHub had heard nothing of it for too long, and says so itself"
+    enough = REPORTS if row.more.get("seen", True) else REPORTS_OF_THE_UNSEEN
+    if reports.get(row.more["runner"]) in enough:
+        return Fate.REPORTED, reports[row.more["runner"]]
+    return Fate.LOST, f"ended as {result!r} and nobody was told" if result else "was killed and nobody was told"
