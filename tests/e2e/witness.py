@@ -16,7 +16,21 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from tests.chaos.history import Row
+from tests.chaos.history import (
+    ASKED,
+    CREATED,
+    DELIVERED,
+    ERROR,
+    JOB_ENDED,
+    JOB_KILLED,
+    JOB_QUEUED,
+    JOB_STARTED,
+    QUIET,
+    REGISTERED,
+    STOPPED,
+    Row,
+    of,
+)
 from tests.chaos.invariants import NEVER, violations
 from tests.doubles.github.settings import moment
 from tests.e2e.rig import COUNT, Rig
@@ -105,9 +119,9 @@ class Witness:
             "blocks": sorted(blocks),
         }
         now = self.rig.now()
-        self._rows.append(Row(now, "stage", "quiet", "", quiet))
+        self._rows.append(Row(now, *QUIET, "", quiet))
         names = sorted(runner["name"] for runner in self.rig.github.runners())
-        self._rows.append(Row(now, "stage", "registered", "", {"names": names}))
+        self._rows.append(Row(now, *REGISTERED, "", {"names": names}))
 
     def judge(self) -> None:
         """Hold the statements against all that was seen."""
@@ -117,16 +131,13 @@ class Witness:
 
     def _blind(self, rows: Sequence[Row]) -> list[str]:
         """What must have been seen, and was not: then the statements say little."""
-        delivered = {row.of[:12] for row in rows if (row.who, row.what) == ("docker", "delivered")}
+        delivered = {row.of[:12] for row in of(rows, DELIVERED)}
         delivered |= {number[:12] for number in self._there}
-        found = [
+        return [
             f"BLIND: nobody saw that a container was made that took a job\n  {row}"
-            for row in rows
-            if (row.who, row.what) == ("job", "started") and row.more["container"] not in delivered
+            for row in of(rows, JOB_STARTED)
+            if row.more["container"] not in delivered
         ]
-        if not any((row.who, row.what) == ("job", "ended") for row in rows):
-            found.append("BLIND: no job has ended")
-        return found
 
     def rows(self) -> list[Row]:
         """All that was seen, in order."""
@@ -137,24 +148,28 @@ class Witness:
     def _jobs_seen(self) -> list[Row]:
         """By what the runners told GitHub: an offer that no runner took is no start."""
         jobs = {str(job["id"]): job for job in self.rig.github.jobs() if job["id"] not in self._jobs}
-        rows = [Row(moment(job["queued_at"]), "job", "queued", number) for number, job in jobs.items()]
+        rows = [Row(moment(job["queued_at"]), *JOB_QUEUED, number) for number, job in jobs.items()]
         where = {number: self._container_of(int(number)) for number in jobs}
+        runners: dict[str, str] = {}
         told: set[tuple[str, str, str]] = set()
         for entry in self.rig.github.journal(self._requests, link="runner")["entries"]:
             found = re.fullmatch(r"/_runner/jobs/(\d+)/(acknowledge|complete)", entry["path"])
             if not found or found[1] not in jobs or entry["status"] not in (200, 204):
                 continue
-            number, what = found[1], {"acknowledge": "started", "complete": "ended"}[found[2]]
-            runner = entry["credential"].removeprefix("runner:")
-            if (number, what, runner) not in told:  # it asks again if an answer was lost
-                told.add((number, what, runner))
-                more = {"runner": runner, "container": where[number] or runner[-12:]}
-                rows.append(Row(entry["answered_at" if what == "started" else "asked_at"], "job", what, number, more))
-        ended = {number for number, what, _runner in told if what == "ended"}
+            number, runner = found[1], entry["credential"].removeprefix("runner:")
+            if (number, found[2], runner) in told:
+                continue  # it asks again if an answer was lost
+            told.add((number, found[2], runner))
+            more = {"runner": runner, "container": where[number] or runner[-12:]}
+            if found[2] == "acknowledge":
+                runners[number] = runner
+                rows.append(Row(entry["answered_at"], *JOB_STARTED, number, more))
+            else:
+                rows.append(Row(entry["asked_at"], *JOB_ENDED, number, {**more, "result": jobs[number]["result"]}))
+        ended = {row.of for row in of(rows, JOB_ENDED)}
         for number, job in jobs.items():
-            runners = [runner for each, what, runner in told if (each, what) == (number, "started")]
-            if job["completed_at"] and number not in ended and runners:
-                rows.append(Row(moment(job["completed_at"]), "job", "killed", number, {"runner": runners[-1]}))
+            if job["completed_at"] and number not in ended and number in runners:
+                rows.append(Row(moment(job["completed_at"]), *JOB_KILLED, number, {"runner": runners[number]}))
         return rows
 
     def _container_of(self, number: int) -> str:
@@ -166,8 +181,7 @@ class Witness:
         return [
             Row(
                 entry["answered_at"],
-                "github",
-                "asked",
+                *ASKED,
                 entry["path"],
                 {
                     "method": entry["method"],
@@ -191,12 +205,12 @@ class Witness:
     def _errors(self) -> list[Row]:
         """Tracebacks: each is of an error that runnerd did not foresee."""
         said = self.rig.host.journal("--unit=runnerd", f"--since=@{self._began:.0f}").splitlines()
-        return [Row(self._began, "runnerd", "error", line, {"foreseen": False}) for line in said if "Traceback" in line]
+        return [Row(self._began, *ERROR, line, {"foreseen": False}) for line in said if "Traceback" in line]
 
     def _docker(self, jobs: Sequence[Row]) -> list[Row]:
         spans = _spans(jobs)
         # Whose credential it was, by who took a job there; in one that took none it is the runner's of its own name.
-        credentials = {row.more["container"]: row.more["runner"][-12:] for row in jobs if row.what == "started"}
+        credentials = {row.more["container"]: row.more["runner"][-12:] for row in of(jobs, JOB_STARTED)}
         seen: set[tuple[int, str, str]] = set()
         starts: dict[str, int] = {}
         attached: set[str] = set()
@@ -209,7 +223,7 @@ class Witness:
             seen.add((event["timeNano"], number, action))
             slot = event["Actor"]["Attributes"]["name"].removeprefix("github-")
             if action == "create":
-                rows.append(Row(at, "docker", "created", number, {"slot": slot}))
+                rows.append(Row(at, *CREATED, number, {"slot": slot}))
             elif action == "attach":
                 attached.add(number)
             elif action == "start":
@@ -217,21 +231,17 @@ class Witness:
                 if number in attached:
                     attached.discard(number)
                     more = {"credential": credentials.get(number[:12], number[:12]), "starts": starts[number]}
-                    rows.append(Row(at, "docker", "delivered", number, more))
+                    rows.append(Row(at, *DELIVERED, number, more))
             elif action == "kill":
                 by_hand = self._by_hand.get(number, (NEVER, NEVER))
                 by = "person" if by_hand[0] <= at <= by_hand[1] else "runnerd"
                 began, ended = spans.get(number[:12], (NEVER, NEVER))
                 more = {"slot": slot, "by": by, "working": began + LATE < at < ended - LATE}
-                rows.append(Row(at, "docker", "stopped", number[:12], more))
+                rows.append(Row(at, *STOPPED, number[:12], more))
         return rows
 
 
 def _spans(jobs: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """When a job ran, by the container's id."""
-    ended = {row.more["container"]: row.at for row in jobs if row.what == "ended"}
-    return {
-        row.more["container"]: (row.at, ended.get(row.more["container"], NEVER))
-        for row in jobs
-        if row.what == "started"
-    }
+    ended = {row.more["container"]: row.at for row in of(jobs, JOB_ENDED)}
+    return {row.more["container"]: (row.at, ended.get(row.more["container"], NEVER)) for row in of(jobs, JOB_STARTED)}
