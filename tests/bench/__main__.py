@@ -14,13 +14,17 @@ import traceback
 from pathlib import Path
 
 from tests.bench import results
+from tests.bench.burst import BURST
+from tests.bench.calls import CALLS_PER_JOB
+from tests.bench.killed import KILLED
 from tests.bench.machine import commit, look, used
 from tests.bench.results import Run
 from tests.bench.samples import Benchmark
 from tests.bench.stage import Stage
+from tests.bench.turnaround import TURNAROUND
 from tests.lab.common import CHECKOUT
 
-BENCHMARKS: tuple[Benchmark, ...] = ()
+BENCHMARKS: tuple[Benchmark, ...] = (TURNAROUND, BURST, CALLS_PER_JOB, KILLED)
 
 
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:

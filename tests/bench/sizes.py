@@ -18,3 +18,23 @@ def _number(name: str, default: int) -> int:
 
 def _numbers(name: str, default: str) -> tuple[int, ...]:
     return tuple(int(word) for word in os.environ.get(f"BENCH_{name}", default).split())
+
+
+# B1: how long jobs are, how many turnarounds of each way, and how many of those that Docker restarts ever later.
+TURNAROUND_LENGTHS = _numbers("TURNAROUND_LENGTHS", "1")
+TURNAROUND_TURNS = _number("TURNAROUND_TURNS", 4)
+TURNAROUND_RESTARTS = _number("TURNAROUND_RESTARTS", 4)
+
+# B2: how many runners, how many `docker run` at once, how often each.
+BURST_COUNTS = _numbers("BURST_COUNTS", "4")
+BURST_CONCURRENCY = _numbers("BURST_CONCURRENCY", "4")
+BURST_TIMES = _number("BURST_TIMES", 1)
+
+# B5: how many batches, and the jobs of each.
+CALLS_BATCHES = _number("CALLS_BATCHES", 1)
+CALLS_JOBS = _number("CALLS_JOBS", 6)
+
+# B6: how many busy slots, how long their jobs are (seconds), how often runnerd is killed.
+KILLED_SLOTS = _number("KILLED_SLOTS", 4)
+KILLED_JOB = _number("KILLED_JOB", 20)
+KILLED_TIMES = _number("KILLED_TIMES", 1)
