@@ -85,7 +85,7 @@ chaos: venv ## every fault we can think of, in simulated time: the long form, an
 	@$(RUN) tests.chaos "$(CHAOS_RESULTS)" docs/reliability.md README.md
 
 chaos-host: engine ## the same on a real host, with a witness beside it; an hour, and not in `test`
-	@$(RUN) pytest tests/e2e/shared_host/chaos.py
+	@$(RUN) pytest -o python_files='chaos_*.py' tests/e2e/shared_host/chaos
 
 # How much is measured: tests/bench/sizes.py. Some of it: make bench BENCH="B1 B6"
 bench: engine ## how fast it is, beside baselines, into docs/performance.md; hours, on a quiet machine, and not in `test`

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +78,28 @@ def test_the_journal_names_the_fault(raw: Callable[..., requests.Response], doub
     raw("GET", LIST)
     entry = double.admin.journal()["entries"][-1]
     assert (entry["fault"], entry["status"]) == (number, 500)
+
+
+@pytest.mark.parametrize(
+    ("said", "until"),
+    [
+        ({"status": 429, "retry_after": 7}, 7),
+        ({"status": 429}, 60),
+        ({"status": 403, "headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4102444800"}}, 4102444800),
+        ({"status": 403}, None),
+        ({"status": 503, "retry_after": 7}, None),
+    ],
+)
+def test_the_journal_tells_until_when_a_client_was_told_not_to_ask(
+    raw: Callable[..., requests.Response], double: Double, said: dict[str, Any], until: float | None
+) -> None:
+    double.admin.fault(**said)
+    raw("GET", LIST)
+    entry = double.admin.journal()["entries"][-1]
+    assert entry["asked_at"] <= entry["answered_at"] <= time.time()
+    if until is not None and until < 100:
+        until += entry["answered_at"]
+    assert entry["rest_until"] == (until if until is None else pytest.approx(until, abs=1))
 
 
 def test_a_lost_answer_really_made_the_runner(

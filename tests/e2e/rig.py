@@ -26,6 +26,8 @@ SCOPE = "my-org"
 COUNT = 3
 #: Seconds. GitHub believes for ten minutes and more that a killed runner is busy, and lets nobody delete it; not here.
 LEASE = 5.0
+#: Seconds. Without the Engine no name is resolved, so a runner is silent for a while, and GitHub has to bear with it.
+SILENT = 180.0
 PROJECT_LABEL = "com.docker.compose.project=github-runners"
 
 
@@ -175,6 +177,11 @@ class Rig:
     def job(self, script: str, **fields: Any) -> int:
         """Queue a job that any of the host's runners can take; its number."""
         return self.github.queue_job(script, **fields)
+
+    def jobs_run(self, count: int = 3) -> None:
+        """Jobs come to a good end."""
+        for number in [self.job(f"echo {each}") for each in range(count)]:
+            assert self.github.wait_job(number, 240)["result"] == "Succeeded", self.tell()
 
     def counting(self, seconds: int = 600) -> int:
         """Queue a job that says each second that it lives, and wait until a runner has it; its number."""

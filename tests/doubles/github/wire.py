@@ -14,7 +14,7 @@ import email.utils
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -100,16 +100,22 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
     number = uuid.uuid4().hex.upper()
     facts = Facts(":".join(number[i : i + 4] for i in range(0, 20, 4)))
     FACTS.set(facts)
+    clock = request.app[GITHUB].clock
+    asked_at, rest_until = clock.now(), None
     status: int | None = None
     try:
         response = await handler(request)
         status = response.status
+        rest_until = _rest_until(response.status, {**facts.headers, **response.headers}, clock.now())
         return response
     finally:
         is_token = request.path.endswith("/access_tokens")  # an App's way to log in: nothing at GitHub changes
         is_runner = request.path.startswith(RUNNER_PREFIX) or REMOTE.match(request.headers.get("Authorization", ""))
         request.app[JOURNAL].add(
-            time=iso(request.app[GITHUB].clock.now()),
+            time=iso(clock.now()),
+            asked_at=asked_at,
+            answered_at=clock.now(),
+            rest_until=None if facts.cut else rest_until,
             id=facts.id,
             link="runner" if is_runner else "rest",
             method=request.method,
@@ -121,6 +127,18 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
             agent=request.headers.get("User-Agent"),
             fault=facts.fault,
         )
+
+
+def _rest_until(status: int, said: Mapping[str, str], now: float) -> float | None:
+    """Until when the client is told not to ask again: by GitHub's rules, and 60 s where a limit names no end."""
+    if status not in (403, 429):
+        return None
+    headers = {name.lower(): value for name, value in said.items()}
+    if "retry-after" in headers:
+        return now + float(headers["retry-after"])
+    if headers.get("x-ratelimit-remaining") == "0":
+        return float(headers["x-ratelimit-reset"])
+    return now + 60 if status == 429 else None
 
 
 @web.middleware
