@@ -38,3 +38,7 @@ CALLS_JOBS = _number("CALLS_JOBS", 6)
 KILLED_SLOTS = _number("KILLED_SLOTS", 4)
 KILLED_JOB = _number("KILLED_JOB", 20)
 KILLED_TIMES = _number("KILLED_TIMES", 1)
+
+# B7: how many jobs, through how many slots.
+JOBS = _number("JOBS", 40)
+JOBS_SLOTS = _number("JOBS_SLOTS", 4)
