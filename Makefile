@@ -87,7 +87,21 @@ chaos: venv ## every fault we can think of, in simulated time: the long form, an
 chaos-host: engine ## the same on a real host, with a witness beside it; an hour, and not in `test`
 	@$(RUN) pytest -o python_files='chaos_*.py' tests/e2e/shared_host/chaos
 
-# How much is measured: tests/bench/sizes.py. Some of it: make bench BENCH="B1 B6"
+# How much is measured: tests/bench/sizes.py says what each is. Some of it: make bench BENCH="B1 B6" BENCH_KILLED_TIMES=3
+bench: export BENCH_TURNAROUND_LENGTHS ?= 1 15
+bench: export BENCH_TURNAROUND_TURNS ?= 30
+bench: export BENCH_TURNAROUND_RESTARTS ?= 12
+bench: export BENCH_BURST_COUNTS ?= 20 50
+bench: export BENCH_BURST_CONCURRENCY ?= 1 2 4 8
+bench: export BENCH_BURST_TIMES ?= 5
+bench: export BENCH_CALLS_BATCHES ?= 5
+bench: export BENCH_CALLS_JOBS ?= 60
+bench: export BENCH_KILLED_SLOTS ?= 16
+bench: export BENCH_KILLED_JOB ?= 60
+bench: export BENCH_KILLED_TIMES ?= 10
+bench: export BENCH_JOBS ?= 10000
+bench: export BENCH_JOBS_SLOTS ?= 16
+
 bench: engine ## how fast it is, beside baselines, into docs/performance.md; hours, on a quiet machine, and not in `test`
 	@$(RUN) tests.bench $(BENCH) --results tests/bench/results.json --page docs/performance.md
 
