@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract chaos chaos-host proxmox killed real-vm e2e shared-host own-host molecule clean-cache
+.PHONY: help venv doctor engine demo demo-down test beside lint sanity unit contract chaos chaos-host bench proxmox killed real-vm e2e shared-host own-host molecule clean-cache
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -86,6 +86,24 @@ chaos: venv ## every fault we can think of, in simulated time: the long form, an
 
 chaos-host: engine ## the same on a real host, with a witness beside it; an hour, and not in `test`
 	@$(RUN) pytest -o python_files='chaos_*.py' tests/e2e/shared_host/chaos
+
+# How much is measured: tests/bench/sizes.py says what each is. Some of it: make bench BENCH="B1 B6" BENCH_KILLED_TIMES=3
+bench: export BENCH_TURNAROUND_LENGTHS ?= 1 15
+bench: export BENCH_TURNAROUND_TURNS ?= 30
+bench: export BENCH_TURNAROUND_RESTARTS ?= 12
+bench: export BENCH_BURST_COUNTS ?= 20 50
+bench: export BENCH_BURST_CONCURRENCY ?= 1 2 4 8
+bench: export BENCH_BURST_TIMES ?= 5
+bench: export BENCH_CALLS_BATCHES ?= 5
+bench: export BENCH_CALLS_JOBS ?= 60
+bench: export BENCH_KILLED_SLOTS ?= 16
+bench: export BENCH_KILLED_JOB ?= 60
+bench: export BENCH_KILLED_TIMES ?= 10
+bench: export BENCH_JOBS ?= 10000
+bench: export BENCH_JOBS_SLOTS ?= 16
+
+bench: engine ## how fast it is, beside baselines, into docs/performance.md; hours, on a quiet machine, and not in `test`
+	@$(RUN) tests.bench $(BENCH) --results tests/bench/results.json --page docs/performance.md
 
 proxmox: venv ## the role proxmox_runner_vm against the Proxmox VE double
 	@$(RUN) pytest tests/proxmox

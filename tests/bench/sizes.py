@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, the ephemeral.github_runners authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How much is measured: the one place with the variables of `make bench` and their defaults.
+
+The defaults are small: they show that a benchmark works, and measure little.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(f"BENCH_{name}", str(default)))
+
+
+def _numbers(name: str, default: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in os.environ.get(f"BENCH_{name}", default).split())
+
+
+# B1: how long jobs are, how many turnarounds of each way, and how many of those that Docker restarts ever later.
+TURNAROUND_LENGTHS = _numbers("TURNAROUND_LENGTHS", "1")
+TURNAROUND_TURNS = _number("TURNAROUND_TURNS", 4)
+TURNAROUND_RESTARTS = _number("TURNAROUND_RESTARTS", 4)
+
+# B2: how many runners, how many `docker run` at once, how often each.
+BURST_COUNTS = _numbers("BURST_COUNTS", "4")
+BURST_CONCURRENCY = _numbers("BURST_CONCURRENCY", "4")
+BURST_TIMES = _number("BURST_TIMES", 1)
+
+# B5: how many batches, and the jobs of each.
+CALLS_BATCHES = _number("CALLS_BATCHES", 1)
+CALLS_JOBS = _number("CALLS_JOBS", 6)
+
+# B6: how many busy slots, how long their jobs are (seconds), how often runnerd is killed.
+KILLED_SLOTS = _number("KILLED_SLOTS", 4)
+KILLED_JOB = _number("KILLED_JOB", 20)
+KILLED_TIMES = _number("KILLED_TIMES", 1)
+
+# B7: how many jobs, through how many slots.
+JOBS = _number("JOBS", 40)
+JOBS_SLOTS = _number("JOBS_SLOTS", 4)
