@@ -14,13 +14,15 @@ import traceback
 from pathlib import Path
 
 from tests.bench import results
+from tests.bench.idle import IDLE
 from tests.bench.machine import commit, look, used
+from tests.bench.playbook import PLAYBOOK
 from tests.bench.results import Run
 from tests.bench.samples import Benchmark
 from tests.bench.stage import Stage
 from tests.lab.common import CHECKOUT
 
-BENCHMARKS: tuple[Benchmark, ...] = ()
+BENCHMARKS: tuple[Benchmark, ...] = (PLAYBOOK, IDLE)
 
 
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:

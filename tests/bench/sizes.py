@@ -18,3 +18,12 @@ def _number(name: str, default: int) -> int:
 
 def _numbers(name: str, default: str) -> tuple[int, ...]:
     return tuple(int(word) for word in os.environ.get(f"BENCH_{name}", default).split())
+
+
+#: B3: numbers of hosts; deployments of blank hosts, and runs that change nothing, in each way.
+HOSTS = _numbers("HOSTS", "1")
+FIRST_DEPLOYS = _number("FIRST_DEPLOYS", 1)
+SECOND_RUNS = _number("SECOND_RUNS", 3)
+#: B4: numbers of slots, in rising order; how long (seconds) runnerd is looked at with each.
+IDLE_SLOTS = _numbers("IDLE_SLOTS", "4 16")
+IDLE_SECONDS = _number("IDLE_SECONDS", 60)
