@@ -21,7 +21,7 @@ from runnerd.composefile import replace_text, with_image, without_slot
 from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
 
-from .compose import Images, defined
+from .compose import BROKEN_IMAGE, Images, defined
 from .github import Service
 from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
@@ -176,7 +176,8 @@ class Engine:
             def say(line: str) -> None:
                 container.said.append((self._clock.now(), line))
 
-            container.program = Program(self._service, container.id, data, self.habits, say)
+            habits = Habits(ends_at_once=1) if container.spec.startswith(BROKEN_IMAGE) else self.habits
+            container.program = Program(self._service, container.id, data, habits, say)
 
     def stop(self, machine_id: str) -> None:
         with self._change("stop", machine_id, takes=0.2):

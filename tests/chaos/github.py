@@ -98,6 +98,7 @@ class Service:
         self.history = history
         self.github = GitHub(GitHubClock(time), Settings())
         self.unreachable = False
+        self.second_page: int | None = None  # how often its answer was cut; None: it is not
         self.point: Callable[[str], None] = lambda name: None
         self._orphans: dict[int, float] = {}  # a registration -> when it was last online
         self._credentials: dict[str, Credential] = {}
@@ -110,7 +111,8 @@ class Service:
         shared = {wire.GITHUB: self.github, wire.JOURNAL: self._journal, api.CREDENTIALS: self._credentials}
         for key, value in shared.items():
             self._app[key] = value
-        self._app[call.APPS], self._app[hooks.HOOKS] = Apps(self.github), hooks.Hooks(self.github)
+        self._apps = Apps(self.github)
+        self._app[call.APPS], self._app[hooks.HOOKS] = self._apps, hooks.Hooks(self.github)
         self._app[api.LIMITER], self._app[api.PUBLIC_URL] = Limiter(self.github.settings), ""
         self._app.add_routes(api.routes())
         self._app.freeze()
@@ -139,6 +141,12 @@ class Service:
         forms = {f"token {number}": {"token": one, "scopes": rights} for number, one in enumerate(tokens)}
         admin.set_credentials(self.github, self._credentials, forms)
 
+    def app(self) -> dict[str, str]:
+        """An App that may do all, and its key: its tokens die after an hour."""
+        rights = {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"}
+        self._apps.replace({"pool": {"id": 4711, "permissions": rights, "installations": {SCOPE: {}}}})
+        return {"app_id": "4711", "private_key": self._apps.new_key("pool")}
+
     def queue(self, seconds: float, name: str = "", labels: tuple[str, ...] = ("self-hosted",)) -> Job:
         """A job that takes so long."""
         job = self.github.queue_job(REPOSITORY, name or f"job {len(self.github.jobs) + 1}", labels, str(seconds), {})
@@ -153,6 +161,8 @@ class Service:
         """So many runners of other people, all offline, in the first scope."""
         scope = self.github.scope(SCOPE)
         for number in range(count):
+            if self.github.named(scope, f"{OTHERS}{number}") is not None:
+                return  # they are here
             more = {"name": f"{OTHERS}{number}", "group_id": 1, "labels": [], "work_folder": "_work", "base": API}
             self.github.register(scope, key=ONE_KEY.take(), **more)
 
@@ -163,7 +173,7 @@ class Service:
     def clear(self) -> None:
         """No fault any more."""
         self.github.faults.all.clear()
-        self.unreachable = False
+        self.unreachable, self.second_page = False, None
 
     def leave_the_rest_to_github(self) -> None:
         """Nobody else knows any more of those that are registered now."""
@@ -220,6 +230,9 @@ class Service:
             raise requests.ReadTimeout(
                 urllib3.exceptions.ReadTimeoutError(_Pool(), request.url or "", "Read timed out.")
             ) from None
+        if self.second_page is not None and url.query.get("page") == "2":
+            self.second_page += 1
+            cut = True
         if cut:
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted."))
         response = requests.Response()
