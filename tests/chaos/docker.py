@@ -71,6 +71,7 @@ class Engine:
         self.habits = Habits()
         self.point: Callable[[str], None] = lambda name: None
         self.on_change: Callable[[], None] = lambda: None
+        self.heard: Callable[[], bool] = lambda: True  # whether a runnerd is there, and has heard all
         self._clock, self._time, self._service, self._history = clock, time, service, history
         self._made = 0
         self._read: tuple[object, Definition] = (None, Definition())
@@ -209,17 +210,17 @@ class Engine:
 
     # What happens to containers
 
-    def kill(self, container: Container, code: int, by: str) -> None:
-        """It is stopped."""
+    def kill(self, container: Container, code: int, by: str, readable: bool = True) -> None:
+        """It is stopped. `readable`: what it has said can be known afterwards."""
         if container.status is not MachineStatus.RUNNING:
             return
         self._history.add(STOPPED, container.id, slot=container.slot, by=by, working=container.working)
-        self.die(container, code)
+        self.die(container, code, readable=readable)
 
-    def die(self, container: Container, code: int, oom: bool = False) -> None:
+    def die(self, container: Container, code: int, oom: bool = False, readable: bool = True) -> None:
         """Its first process ends."""
         if container.program is not None:
-            container.program.die()
+            container.program.die(readable)
         container.oom = oom
         self._ended(container, code)
 
@@ -230,7 +231,7 @@ class Engine:
 
     def take_away(self, container: Container, by: str) -> None:
         """It is removed with its volume; `docker rm -f -v` if it runs."""
-        self.kill(container, 137, by)
+        self.kill(container, 137, by, readable=self.heard() and not (self.down or self.hangs))
         del self.containers[container.id]
         self.volumes.discard(container.id)
         self._history.add(REMOVED, container.id, slot=container.slot, by=by)

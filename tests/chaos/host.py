@@ -88,6 +88,7 @@ class Host:
         self.clock = HostClock(time)
         self.engine = Engine(folder / "docker-compose.yml", self.clock, time, service, history)
         self.engine.on_change = self.wake
+        self.engine.heard = lambda: self.supervisor is not None
         self.credentials = folder / "credentials.json"
         self.give({"token": TOKEN})
         self.wanted = Wanted()
