@@ -15,7 +15,7 @@ from runnerd.images import ImageError
 from runnerd.provider import Definition
 
 TAG, IMAGE = "registry.example/runner:latest", "registry.example/runner@sha256:1"
-NEXT_IMAGE = IMAGE.replace("sha256:1", "sha256:2")
+NEXT_IMAGE, BROKEN_IMAGE = IMAGE.replace("sha256:1", "sha256:2"), IMAGE.replace("sha256:1", "sha256:3")
 _BLOCK = re.compile(r"^  # slot (\S+) begin\n(.*?)^  # slot \1 end\n", re.MULTILINE | re.DOTALL)
 
 

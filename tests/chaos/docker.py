@@ -21,7 +21,7 @@ from runnerd.composefile import replace_text, with_image, without_slot
 from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
 
-from .compose import Images, defined
+from .compose import BROKEN_IMAGE, Images, defined
 from .github import Service
 from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
@@ -71,6 +71,7 @@ class Engine:
         self.habits = Habits()
         self.point: Callable[[str], None] = lambda name: None
         self.on_change: Callable[[], None] = lambda: None
+        self.heard: Callable[[], bool] = lambda: True  # whether a runnerd is there, and has heard all
         self._clock, self._time, self._service, self._history = clock, time, service, history
         self._made = 0
         self._read: tuple[object, Definition] = (None, Definition())
@@ -176,7 +177,8 @@ class Engine:
             def say(line: str) -> None:
                 container.said.append((self._clock.now(), line))
 
-            container.program = Program(self._service, container.id, data, self.habits, say)
+            habits = Habits(ends_at_once=1) if container.spec.startswith(BROKEN_IMAGE) else self.habits
+            container.program = Program(self._service, container.id, data, habits, say)
 
     def stop(self, machine_id: str) -> None:
         with self._change("stop", machine_id, takes=0.2):
@@ -208,17 +210,17 @@ class Engine:
 
     # What happens to containers
 
-    def kill(self, container: Container, code: int, by: str) -> None:
-        """It is stopped."""
+    def kill(self, container: Container, code: int, by: str, readable: bool = True) -> None:
+        """It is stopped. `readable`: what it has said can be known afterwards."""
         if container.status is not MachineStatus.RUNNING:
             return
         self._history.add(STOPPED, container.id, slot=container.slot, by=by, working=container.working)
-        self.die(container, code)
+        self.die(container, code, readable=readable)
 
-    def die(self, container: Container, code: int, oom: bool = False) -> None:
+    def die(self, container: Container, code: int, oom: bool = False, readable: bool = True) -> None:
         """Its first process ends."""
         if container.program is not None:
-            container.program.die()
+            container.program.die(readable)
         container.oom = oom
         self._ended(container, code)
 
@@ -229,7 +231,7 @@ class Engine:
 
     def take_away(self, container: Container, by: str) -> None:
         """It is removed with its volume; `docker rm -f -v` if it runs."""
-        self.kill(container, 137, by)
+        self.kill(container, 137, by, readable=self.heard() and not (self.down or self.hangs))
         del self.containers[container.id]
         self.volumes.discard(container.id)
         self._history.add(REMOVED, container.id, slot=container.slot, by=by)

@@ -14,7 +14,8 @@ from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_START
 
 #: What runnerd calls the end of a runner whose job did not come to its own.
 REPORTS = ("job lost", "job cancelled")
-#: Nor can it know of a job whose worker and line were not there yet; then it tells of the runner.
+#: Nor can it know of a job whose worker and line were not there yet, or gone with the container while no runnerd was
+#: there to read them; then it tells of the runner.
 REPORTS_OF_THE_UNSEEN = (*REPORTS, "killed", "host restarted")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from . import sizes
 from .compose import NEXT_IMAGE, TAG
 from .docker import Container
-from .history import STOPPED
+from .history import ATTEMPT_ENDED, STOPPED
 from .program import Habits
 from .stage import Stage
 from .trial import Claim, conclude
@@ -112,10 +112,22 @@ def stopped_by_runnerd(stage: Stage) -> bool:
     return any(row.more["by"] == "runnerd" for row in stage.history.of(STOPPED))
 
 
-def moved_image(stage: Stage) -> None:
-    """The tag means another image at the registry."""
-    stage.host.engine.images.registry[TAG] = NEXT_IMAGE
-    stage.host.person("update")
+def moves(image: str) -> Act:
+    """The tag means this image at the registry."""
+
+    def act(stage: Stage) -> None:
+        stage.host.engine.images.registry[TAG] = image
+        stage.host.person("update")
+
+    return act
+
+
+moved_image = moves(NEXT_IMAGE)
+
+
+def ended(words: str) -> Callable[[Stage], bool]:
+    """runnerd has told of a runner that ended so."""
+    return lambda stage: any(words in row.more["detail"] for row in stage.history.of(ATTEMPT_ENDED))
 
 
 def engine(**changes: object) -> Act:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
@@ -28,12 +26,12 @@ from requests.structures import CaseInsensitiveDict
 from tests.doubles.github import admin, api, call, hooks, wire
 from tests.doubles.github.access import Credential, Limiter
 from tests.doubles.github.apps import Apps
-from tests.doubles.github.jit import new_key
 from tests.doubles.github.settings import Settings
 from tests.doubles.github.state import GitHub, Job, Runner
 
 from .history import ASKED, JOB_QUEUED, History
-from .world import EPOCH, GitHubClock, Time
+from .wire import ONE_KEY, Inline, Pool, Waiting, Wire, refused, wait_of
+from .world import GitHubClock, Time
 
 SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
 #: GitHub removes ephemeral runners that were offline for a day. Here it takes less for those that only it can remove.
@@ -41,53 +39,6 @@ ORPHAN_LIFE = 3600.0
 OTHERS = "other-"
 LATENCY = 0.05  # seconds
 API = "https://api.github.com"
-
-
-class _Waiting(selectors.SelectSelector):
-    """Who waits in the double's loop lets virtual time pass."""
-
-    def __init__(self, time: Time) -> None:
-        super().__init__()
-        self._time = time
-
-    def select(self, timeout: float | None = None) -> Any:
-        self._time.passes(timeout or 0.0)
-        return super().select(0)
-
-
-class _Inline(ThreadPoolExecutor):
-    """Does it at once: nothing here needs a thread."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*arguments, **options))
-        return future
-
-
-class _OneKey:
-    """The key of every runner: making one takes longer than all else of a simulated day."""
-
-    def __init__(self) -> None:
-        self._key = new_key()
-
-    def take(self) -> Any:
-        return self._key
-
-
-ONE_KEY = _OneKey()
-
-
-class _Wire:
-    """Where aiohttp would write to."""
-
-    def send_headers(self) -> None:
-        """The only one that nobody waits for."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def nothing(*arguments: Any) -> None:
-            """Nobody reads it."""
-
-        return nothing
 
 
 class Service:
@@ -98,6 +49,7 @@ class Service:
         self.history = history
         self.github = GitHub(GitHubClock(time), Settings())
         self.unreachable = False
+        self.second_page: int | None = None  # how often its answer was cut; None: it is not
         self.point: Callable[[str], None] = lambda name: None
         self._orphans: dict[int, float] = {}  # a registration -> when it was last online
         self._credentials: dict[str, Credential] = {}
@@ -110,13 +62,14 @@ class Service:
         shared = {wire.GITHUB: self.github, wire.JOURNAL: self._journal, api.CREDENTIALS: self._credentials}
         for key, value in shared.items():
             self._app[key] = value
-        self._app[call.APPS], self._app[hooks.HOOKS] = Apps(self.github), hooks.Hooks(self.github)
+        self._apps = Apps(self.github)
+        self._app[call.APPS], self._app[hooks.HOOKS] = self._apps, hooks.Hooks(self.github)
         self._app[api.LIMITER], self._app[api.PUBLIC_URL] = Limiter(self.github.settings), ""
         self._app.add_routes(api.routes())
         self._app.freeze()
-        self._loop = asyncio.SelectorEventLoop(_Waiting(time))
+        self._loop = asyncio.SelectorEventLoop(Waiting(time))
         self._loop.time = lambda: time.at
-        self._loop.set_default_executor(_Inline(1))
+        self._loop.set_default_executor(Inline(1))
 
     def close(self) -> None:
         """No more questions."""
@@ -139,6 +92,12 @@ class Service:
         forms = {f"token {number}": {"token": one, "scopes": rights} for number, one in enumerate(tokens)}
         admin.set_credentials(self.github, self._credentials, forms)
 
+    def app(self) -> dict[str, str]:
+        """An App that may do all, and its key: its tokens die after an hour."""
+        rights = {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"}
+        self._apps.replace({"pool": {"id": 4711, "permissions": rights, "installations": {SCOPE: {}}}})
+        return {"app_id": "4711", "private_key": self._apps.new_key("pool")}
+
     def queue(self, seconds: float, name: str = "", labels: tuple[str, ...] = ("self-hosted",)) -> Job:
         """A job that takes so long."""
         job = self.github.queue_job(REPOSITORY, name or f"job {len(self.github.jobs) + 1}", labels, str(seconds), {})
@@ -153,6 +112,8 @@ class Service:
         """So many runners of other people, all offline, in the first scope."""
         scope = self.github.scope(SCOPE)
         for number in range(count):
+            if self.github.named(scope, f"{OTHERS}{number}") is not None:
+                return  # they are here
             more = {"name": f"{OTHERS}{number}", "group_id": 1, "labels": [], "work_folder": "_work", "base": API}
             self.github.register(scope, key=ONE_KEY.take(), **more)
 
@@ -163,7 +124,7 @@ class Service:
     def clear(self) -> None:
         """No fault any more."""
         self.github.faults.all.clear()
-        self.unreachable = False
+        self.unreachable, self.second_page = False, None
 
     def leave_the_rest_to_github(self) -> None:
         """Nobody else knows any more of those that are registered now."""
@@ -206,20 +167,23 @@ class Service:
             self.history.add(ASKED, url.path, method=request.method, status=None, since=began)
             raise
         self.history.add(
-            ASKED, url.path, method=request.method, status=answer.status_code, since=began, **_wait(answer)
+            ASKED, url.path, method=request.method, status=answer.status_code, since=began, **wait_of(answer)
         )
         self.point(f"after {request.method} {url.path}")
         return answer
 
     def _answer(self, request: requests.PreparedRequest, url: URL, timeout: float) -> requests.Response:
         if self.unreachable:
-            raise requests.ConnectionError(_refused(url))
+            raise requests.ConnectionError(refused(url))
         try:
             answer, cut = self._loop.run_until_complete(asyncio.wait_for(self._handle(request, url), timeout))
         except asyncio.TimeoutError:
             raise requests.ReadTimeout(
-                urllib3.exceptions.ReadTimeoutError(_Pool(), request.url or "", "Read timed out.")
+                urllib3.exceptions.ReadTimeoutError(Pool(), request.url or "", "Read timed out.")
             ) from None
+        if self.second_page is not None and url.query.get("page") == "2":
+            self.second_page += 1
+            cut = True
         if cut:
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted."))
         response = requests.Response()
@@ -241,7 +205,7 @@ class Service:
             message,
             body,
             line,
-            _Wire(),
+            Wire(),
             None,
             self._loop,
             scheme="https",
@@ -266,26 +230,3 @@ class _Adapter(requests.adapters.BaseAdapter):
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-class _Pool:
-    """What urllib3 names in an error."""
-
-    def __str__(self) -> str:
-        return "the way to GitHub"
-
-
-def _refused(url: URL) -> Exception:
-    return urllib3.exceptions.NewConnectionError(_Pool(), f"{url.host}: Connection refused")
-
-
-def _wait(answer: requests.Response) -> dict[str, float]:
-    """Until when GitHub itself wants to hear nothing more, if it says so."""
-    headers = answer.headers
-    if answer.status_code not in (403, 429):
-        return {}
-    if "retry-after" in headers:
-        return {"wait": float(headers["retry-after"])}
-    if headers.get("x-ratelimit-remaining") == "0":
-        return {"until": float(headers["x-ratelimit-reset"]) - EPOCH}
-    return {"wait": 60.0} if answer.status_code == 429 or "rate limit" in answer.text else {}

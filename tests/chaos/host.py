@@ -51,6 +51,7 @@ class Wanted:
     version: str = "1"
     definition: str = ""  # any more text of a service
     limits: Mapping[str, float] = ()
+    repository_credential: str = "default"
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -61,7 +62,13 @@ class Wanted:
         common = {"labels": list(self.labels), "name_prefix": self.name_prefix}
         pools = [
             {"name": "default", "scope": SCOPE, "slots": list(self.slots), **common},
-            {"name": "own", "scope": REPOSITORY, "slots": list(self.repository_slots), **common},
+            {
+                "name": "own",
+                "scope": REPOSITORY,
+                "slots": list(self.repository_slots),
+                "credential": self.repository_credential,
+                **common,
+            },
         ]
         compose = {"file": str(folder / "docker-compose.yml")}
         return {
@@ -82,6 +89,7 @@ class Host:
         self.clock = HostClock(time)
         self.engine = Engine(folder / "docker-compose.yml", self.clock, time, service, history)
         self.engine.on_change = self.wake
+        self.engine.heard = lambda: self.supervisor is not None
         self.credentials = folder / "credentials.json"
         self.give({"token": TOKEN})
         self.wanted = Wanted()
@@ -95,9 +103,9 @@ class Host:
 
     # The playbook
 
-    def give(self, form: Mapping[str, str]) -> None:
-        """The credential that the playbook puts here; runnerd reads it at its start."""
-        self.credentials.write_text(json.dumps({"default": form}))
+    def give(self, form: Mapping[str, str], **more: Mapping[str, str]) -> None:
+        """The credentials that the playbook puts here; runnerd reads them at its start."""
+        self.credentials.write_text(json.dumps({"default": form, **more}))
 
     def deploy(self, **changes: Any) -> None:
         """Run the playbook with these variables: settings first, then the Compose file, then the reload."""

@@ -25,6 +25,7 @@ from .history import (
     FORGETS,
     IDLE,
     JOB_ENDED,
+    JOB_KILLED,
     JOB_QUEUED,
     JOB_STARTED,
     PROCESS_BEGAN,
@@ -233,8 +234,8 @@ def it_was_seen_to_its_end(rows: Sequence[Row]) -> Iterable[Violation]:
     name = "the history shows something"
     if not any(of(rows, QUIET)) or not any(of(rows, REGISTERED)):
         yield Violation(name, "nobody looked at its end")
-    if any(of(rows, JOB_QUEUED)) and not any(of(rows, JOB_ENDED)):
-        yield Violation(name, "no job ended")
+    if any(of(rows, JOB_QUEUED)) and not any(of(rows, JOB_ENDED, JOB_KILLED)):
+        yield Violation(name, "no job came to any end")
 
 
 def within_budget(rows: Sequence[Row], budget: Budget) -> Iterable[Violation]:

@@ -101,11 +101,11 @@ class Program:
         else:
             self._listen(self._session)
 
-    def die(self) -> None:
-        """It is killed; its connections with it."""
+    def die(self, readable: bool = True) -> None:
+        """It is killed; its connections with it. `readable`: what it has said is not gone, too."""
         if self.job is not None:
             where = {"runner": self.name, "container": self._container}
-            self._history.add(JOB_KILLED, str(self.job.id), seen=self._accepted, **where)
+            self._history.add(JOB_KILLED, str(self.job.id), seen=self._accepted and readable, **where)
             self.job = None
         self._hang_up()
         self.exit_code = 137

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -61,25 +61,29 @@ class Anything(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.stage.run(seconds)
 
-    @rule(seconds=st.sampled_from([5, 60, 900]))
-    def a_job_is_queued(self, seconds: int) -> None:
-        self.stage.service.queue(seconds)
-        self.stage.run(0.1)
+    @rule(seconds=st.sampled_from([5, 60, 900]), count=st.integers(1, 3), later=st.sampled_from([0.1, 10.0]))
+    def jobs_are_queued(self, seconds: int, count: int, later: float) -> None:
+        for _dummy in range(count):
+            self.stage.service.queue(seconds)
+        self.stage.run(later)
 
-    @rule(fault=st.sampled_from(DOCKER))
-    def docker_breaks(self, fault: Fault) -> None:
-        self._strikes(fault)
+    @rule()
+    def docker_breaks(self) -> None:
+        self._strikes(DOCKER)
 
-    @rule(fault=st.sampled_from(HOST))
-    def the_host_breaks(self, fault: Fault) -> None:
-        self._strikes(fault)
+    @rule()
+    def the_host_breaks(self) -> None:
+        self._strikes(HOST)
 
-    @rule(fault=st.sampled_from(GITHUB))
-    def github_breaks(self, fault: Fault) -> None:
-        self._strikes(fault)
+    @rule()
+    def github_breaks(self) -> None:
+        self._strikes(GITHUB)
 
-    def _strikes(self, fault: Fault) -> None:
+    def _strikes(self, faults: list[Fault]) -> None:
+        """One of these, by dice: all of them come as often."""
+        fault = self.stage.dice.choice(faults)
         self.stage.history.add(STRUCK, fault.name)
+        note(f"strikes: {fault}")
         self.heals.append(fault)
         try:
             fault.strike(self.stage)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from runnerd.status import SlotStatus
 from . import sizes
 from .faults import Act, moved_image
 from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_STARTED
+from .host import Wanted
 from .stage import Stage
 from .trial import Claim, conclude
 
@@ -120,15 +123,45 @@ def test_stop_now_takes_no_limit_and_says_so(tmp_path: Path) -> None:
         conclude(stage, Claim("runnerd stop --now", 3, "with a job running, which is cancelled and reported"))
 
 
-def test_a_longer_limit_is_obeyed_from_then_on(tmp_path: Path) -> None:
+LEAVES = {"scale-down": deploy(slots=(), repository_slots=()), "runnerd drain": ask("drain")}
+
+
+@pytest.mark.parametrize("way", LEAVES)
+def test_a_longer_limit_is_obeyed_from_then_on(tmp_path: Path, way: str) -> None:
     """What the limit does is the user's setting: one that is raised while a job runs saves the job."""
-    with Stage(tmp_path, limits={"drain": LIMIT}) as stage:
-        stage.until(stage.online, "all slots online")
-        stage.service.queue(LONG, labels=("self-hosted",))
-        stage.run(20)
-        stage.host.deploy(slots=(), repository_slots=())
-        stage.run(LIMIT / 2)
+    with leaving(tmp_path, way) as stage:
         stage.host.deploy(limits={"drain": 2 * LONG})
         stage.run(LONG)
         assert not list(stage.history.of(JOB_KILLED))
-        conclude(stage, Claim("limit raised", 3, "while slots leave: from then on it is obeyed"), was_away=False)
+        come_back(stage, "limit raised: from then on it is obeyed")
+
+
+@pytest.mark.parametrize("way", LEAVES)
+def test_a_shorter_limit_is_obeyed_from_then_on(tmp_path: Path, way: str) -> None:
+    """One that is lowered ends the job: not before it was lowered, and soon after."""
+    with leaving(tmp_path, way) as stage:
+        assert not list(stage.history.of(JOB_KILLED))
+        stage.host.deploy(limits={"drain": LIMIT / 4})
+        stage.run(20)
+        assert len(list(stage.history.of(JOB_KILLED))) == 1
+        come_back(stage, "limit lowered: from then on it is obeyed")
+
+
+@contextmanager
+def leaving(folder: Path, way: str) -> Iterator[Stage]:
+    """A long job runs, all slots leave, and half of the time for that is over."""
+    with Stage(folder, sizes.SEED, limits={"drain": LIMIT}) as stage:
+        stage.until(stage.online, "all slots online")
+        stage.service.queue(LONG)
+        stage.run(20)
+        LEAVES[way](stage)
+        stage.run(LIMIT / 2)
+        yield stage
+
+
+def come_back(stage: Stage, what: str) -> None:
+    """All slots are wanted again."""
+    stage.host.person("resume")
+    stage.host.deploy(slots=Wanted().slots, repository_slots=Wanted().repository_slots)
+    name, sentence = what.split(": ")
+    conclude(stage, Claim(name, 3, f"while slots leave: {sentence}"))

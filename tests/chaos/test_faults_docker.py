@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .compose import IMAGE
-from .faults import Fault, both, busy, changed, deaf, engine, idle, moved_image, try_out
+from .compose import BROKEN_IMAGE, IMAGE, NEXT_IMAGE
+from .faults import Fault, both, busy, changed, deaf, ended, engine, idle, moved_image, moves, try_out
 from .stage import Stage
 from .trial import CREDENTIAL, SLOT, TRIES
 
@@ -76,6 +76,8 @@ FAULTS = [
     Fault("image missing", 4, "no container can be made", both(lambda s: s.host.engine.images.local.clear(), changed),
           lambda s: s.host.engine.images.local.add(IMAGE)),
     Fault("image moved", 3, "at the registry: busy runners finish first", moved_image),
+    Fault("tag moved to a broken image", 4, "its program ends at once; that is told, until there is a better one",
+          moves(BROKEN_IMAGE), moves(NEXT_IMAGE), 900, ended("exit code 1 before it came online"), heals=SLOT),
     Fault("pull fails", 4, "the image that is here goes on", no_pull, pull_again),
     Fault("disk full", 4, "no container can be made", refuses("create", "no space left on device"), engine(refuses={}),
           heals=SLOT),

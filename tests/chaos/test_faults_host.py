@@ -15,6 +15,8 @@ import pytest
 from runnerd.settings import SettingsError
 
 from .faults import Fault, both, changed, try_out
+from .github import TOKEN
+from .host import Wanted
 from .stage import Stage
 from .trial import TRIES, Patience
 
@@ -40,6 +42,24 @@ def room(stage: Stage) -> None:
     stage.host.fill_disk(False)
 
 
+def settings_only(stage: Stage) -> None:
+    stage.host.write_settings(slots=("runner-1",), labels=("self-hosted", "new"))
+
+
+def compose_file_only(stage: Stage) -> None:
+    stage.host.write_compose_file(slots=("runner-1",), definition="    # changed\n")
+
+
+def once_more(stage: Stage) -> None:
+    stage.host.deploy(slots=Wanted().slots, labels=Wanted().labels)
+
+
+def broken_credentials(stage: Stage) -> None:
+    """Nobody notices until runnerd starts again."""
+    stage.host.credentials.write_text("{")
+    stage.host.end("killed")
+
+
 def ten_minutes_of_rest(stage: Stage) -> None:
     stage.service.fault(status=429, retry_after=600, times=1)
     changed(stage)
@@ -60,6 +80,10 @@ FAULTS = [
           both(ten_minutes_of_rest, wrong_clock(3600)), wrong_clock(-3600), 900),
     Fault("clock set back while GitHub wants rest", 4, "by an hour, for good",
           both(ten_minutes_of_rest, wrong_clock(-3600)), lasts=900, heals=SET_BACK),
+    Fault("playbook killed after the settings", 3, "and before the Compose file", settings_only, once_more),
+    Fault("playbook killed before the settings", 3, "and after the Compose file", compose_file_only, once_more),
+    Fault("credentials.json broken", 4, "while jobs end and new runners are wanted; then mended", broken_credentials,
+          lambda s: s.host.give({"token": TOKEN})),
     Fault("machine paused", 3, "for ten minutes, as a hypervisor does", paused(600), lasts=600),
     Fault("state folder full", 3, "runnerd cannot write down what it means to do", full, room, heals=TRIES),
 ]  # fmt: skip

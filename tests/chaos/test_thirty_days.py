@@ -18,6 +18,7 @@ from pathlib import Path
 from runnerd import journal
 
 from . import sizes
+from .github import TOKEN
 from .history import ASKED, JOB_ENDED
 from .invariants import Budget
 from .stage import Stage
@@ -52,12 +53,18 @@ def work(stage: Stage, days: float, jobs: int) -> None:
 
 
 def test_thirty_days(tmp_path: Path, monkeypatch) -> None:
-    """What a third of the time left behind is all there is at the end, give or take what a few jobs make."""
+    """One of the two pools uses a GitHub App, the other one a token.
+
+    What a third of the time left behind is all there is at the end, give or take what a few jobs make.
+    """
     # What the journal keeps is full after the first third, so that its file must not grow from then on.
     kept = max(50, sizes.JOBS // 4)
     monkeypatch.setattr(journal, "EVENTS_KEPT", 3 * kept)
     monkeypatch.setattr(journal, "ATTEMPTS_KEPT", kept)
     with Stage(tmp_path, sizes.SEED) as stage:
+        stage.host.give({"token": TOKEN}, app=stage.service.app())
+        stage.host.deploy(repository_credential="app")
+        stage.host.end("restarted")
         stage.until(stage.online, "all slots online")
         work(stage, sizes.DAYS / 3, sizes.JOBS // 3)
         stage.settle()
@@ -77,5 +84,7 @@ def test_thirty_days(tmp_path: Path, monkeypatch) -> None:
         assert late["threads"] <= early["threads"]
         assert late["memory"] < early["memory"] + 50_000, (early, late)
         assert late["disk"] < 1.2 * early["disk"] + 50_000, (early, late)
+        tokens = [row for row in stage.history.of(ASKED) if row.of.endswith("/access_tokens")]
+        assert len(tokens) > 20 * sizes.DAYS, "the App's tokens die after an hour"
         asked = sum(1 for _row in stage.history.of(ASKED))
         print(f"{sizes.DAYS} days, {ran} jobs, {asked / ran:.2f} requests a job; {early} -> {late}")
