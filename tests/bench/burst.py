@@ -37,6 +37,8 @@ with ThreadPoolExecutor(asked["at_once"]) as pool:
     list(pool.map(start, asked["names"]))
 """
 KIND = "run"
+#: Seconds for all of them to come online, by the playbook and by us.
+ONLINE = 600
 
 
 def measure(stage: Stage) -> Iterator[Sample]:
@@ -44,7 +46,7 @@ def measure(stage: Stage) -> Iterator[Sample]:
     rig = stage.rig
     bare.write(rig, "start.py", START)
     for count in sizes.BURST_COUNTS:
-        rig.base(count=count)
+        rig.base(count=count, online_timeout=ONLINE)
         _empty(rig)
         ways: dict[str, Callable[[], float]] = {OURS: partial(_ours, rig, count)}
         for at_once in sizes.BURST_CONCURRENCY:
@@ -61,7 +63,7 @@ def _ours(rig: Rig, count: int) -> float:
 
     def fill() -> None:
         rig.host.exec("systemctl", "start", "github-docker-runners")
-        rig.github.wait_online(count, 300)
+        rig.github.wait_online(count, ONLINE)
 
     took = seconds(fill)
     _empty(rig)
@@ -88,8 +90,8 @@ def _bare(rig: Rig, count: int, at_once: int) -> float:
     bare.write(rig, "start.json", json.dumps(asked))
 
     def fill() -> None:
-        rig.host.exec("sh", "-c", f"python3 {bare.FOLDER}/start.py <{bare.FOLDER}/start.json", timeout=600)
-        rig.github.wait_online(count, 300)
+        rig.host.exec("sh", "-c", f"python3 {bare.FOLDER}/start.py <{bare.FOLDER}/start.json", timeout=ONLINE)
+        rig.github.wait_online(count, ONLINE)
 
     try:
         return seconds(fill)

@@ -30,7 +30,7 @@ WATCH = (
     f"--format '{{{{.TimeNano}}}} {{{{.Action}}}} {{{{.Actor.Attributes.name}}}}' >{EVENTS}"
 )
 #: Seconds between two looks. The stand-in for GitHub is not asked: it tells of all jobs that it ever had.
-PAUSE, EVERY = 1.0, 10.0
+PAUSE, EVERY = 1.0, 20.0
 
 
 def measure(stage: Stage) -> Iterator[Sample]:

@@ -126,7 +126,7 @@ def rows(run: Run) -> list[list[str]]:
     """The cells of a run's table: a line for each figure and way, ours first."""
     found = []
     for figure, ways in run.figures.items():
-        order = sorted(ways, key=lambda way, ours=figure.ours: way != ours)  # stable: the others as they came
+        order = [*(way for way in ways if way == figure.ours), *(way for way in ways if way != figure.ours)]
         for way in order:
             found.append(
                 [
