@@ -70,7 +70,7 @@ contract: venv ## the doubles against the vendors' descriptions
 	@$(RUN) pytest tests/contract
 
 # The long form of tests/chaos; its short one is a part of `unit`. Each of these can be given: make chaos CHAOS_SEED=7
-chaos: export CHAOS_SEED ?= 1
+chaos: export CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
 chaos: export CHAOS_EXAMPLES ?= 300
 chaos: export CHAOS_STEPS ?= 40
 chaos: export CHAOS_TIMES ?= 5

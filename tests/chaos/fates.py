@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, Row, of
+from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, PROCESS_ENDED, Row, of
 
 #: What runnerd calls the end of a runner whose job did not come to its own.
 REPORTS = ("job lost", "job cancelled")
-#: Nor can it know of a job whose worker and line were not there yet, or gone with the container while no runnerd was
-#: there to read them; then it tells of the runner.
+#: Nor can it know of a job whose worker and line were not there yet, or went with the container while no runnerd was
+#: there to read them, or before one that died could tell; then it tells of the runner.
 REPORTS_OF_THE_UNSEEN = (*REPORTS, "killed", "host restarted")
 
 
@@ -41,27 +41,27 @@ def fates(rows: Sequence[Row]) -> list[Job]:
     """Of every queued job."""
     started = {row.of for row in of(rows, JOB_STARTED)}
     last = {row.of: row for row in of(rows, JOB_ENDED, JOB_KILLED)}
-    reports: dict[str, str] = {}  # runner -> how it ended, where a reason is given
-    for row in of(rows, ATTEMPT_ENDED):
-        outcome, _colon, reason = row.more["detail"].partition(":")
-        if reason.strip():
-            reports[row.of] = outcome
+    # By the end of the runner's name, which is its container's: after a loss of the journal it may have another prefix.
+    reports = {row.of[-12:]: row for row in of(rows, ATTEMPT_ENDED) if row.more["detail"].partition(":")[2].strip()}
+    died = [row.at for row in of(rows, PROCESS_ENDED)]
     return [
-        Job(row.of, *_fate(last[row.of], reports), last[row.of])
+        Job(row.of, *_fate(last[row.of], reports.get(last[row.of].more["container"][:12]), died), last[row.of])
         if row.of in last
         else Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row)
         for row in of(rows, JOB_QUEUED)
     ]
 
 
-def _fate(row: Row, reports: dict[str, str]) -> tuple[Fate, str]:
-    """By its last row. A history that tells no result knows of none but good ones."""
+def _fate(row: Row, report: Row | None, died: Sequence[float]) -> tuple[Fate, str]:
+    """By its last row, and what runnerd reported. A history that tells no result knows of none but good ones."""
     result = row.more.get("result", "Succeeded") if row.kind == JOB_ENDED else ""
     if result == "Succeeded":
         return Fate.RAN, ""
     if row.more.get("unheard"):
         return Fate.REPORTED, "GitHub had heard nothing of it for too long, and says so itself"
-    enough = REPORTS if row.more.get("seen", True) else REPORTS_OF_THE_UNSEEN
-    if reports.get(row.more["runner"]) in enough:
-        return Fate.REPORTED, reports[row.more["runner"]]
+    if report is not None:
+        outcome = str(report.more["detail"]).partition(":")[0]
+        seen = row.more.get("seen", True) and not any(row.at <= at <= report.at for at in died)
+        if outcome in (REPORTS if seen else REPORTS_OF_THE_UNSEEN):
+            return Fate.REPORTED, outcome
     return Fate.LOST, f"ended as {result!r} and nobody was told" if result else "was killed and nobody was told"

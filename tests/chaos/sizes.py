@@ -10,11 +10,9 @@ The defaults are the short form, a part of `make test`.
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
-#: A fresh one where none is given; `conftest.py` prints it. Left where other processes of the same run find it.
-SEED = int(os.environ.setdefault("CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))  # the gate's is always the same; `make chaos` takes a fresh one
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "15"))  # of random combinations
 STEPS = int(os.environ.get("CHAOS_STEPS", "25"))  # in each
 SHRINK = "CHAOS_SHRINK" in os.environ  # a combination that failed is made small, which takes long

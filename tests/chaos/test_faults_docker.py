@@ -14,6 +14,7 @@ from .compose import BROKEN_IMAGE, IMAGE, NEXT_IMAGE
 from .faults import Fault, both, busy, changed, deaf, ended, engine, idle, moved_image, moves, try_out
 from .stage import Stage
 from .trial import CREDENTIAL, SLOT, TRIES
+from .world import NotNow
 
 
 def docker_restarts(stage: Stage) -> None:
@@ -31,6 +32,8 @@ def restart_by_hand(stage: Stage) -> None:
 
 def up_by_hand(stage: Stage) -> None:
     container = idle(stage)
+    if not stage.host.engine.file.exists():
+        raise NotNow("there is no Compose file")
     stage.host.engine.take_away(container, by="person")
     stage.host.engine.start(stage.host.engine.make(container.slot, container.spec))
 
