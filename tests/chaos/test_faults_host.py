@@ -18,7 +18,7 @@ from .faults import Fault, both, changed, try_out
 from .github import TOKEN
 from .host import Wanted
 from .stage import Stage
-from .trial import TRIES, Patience
+from .trial import TRIES
 
 
 def wrong_clock(seconds: float) -> object:
@@ -66,8 +66,6 @@ def ten_minutes_of_rest(stage: Stage) -> None:
     stage.run(60)
 
 
-#: Gates are kept by the clock that people set, so that they outlive a reboot.
-SET_BACK = Patience(3610.0, "the window is kept by the clock that was set back")
 FAULTS = [
     Fault("reboot", 4, "with jobs running; they are reported", reboot(60), lasts=60),
     Fault("reboot that takes an hour", 5, "with jobs running", reboot(3600), lasts=3600),
@@ -79,7 +77,7 @@ FAULTS = [
     Fault("clock jumps ahead while GitHub wants rest", 4, "and its window is no shorter for that",
           both(ten_minutes_of_rest, wrong_clock(3600)), wrong_clock(-3600), 900),
     Fault("clock set back while GitHub wants rest", 4, "by an hour, for good",
-          both(ten_minutes_of_rest, wrong_clock(-3600)), lasts=900, heals=SET_BACK),
+          both(ten_minutes_of_rest, wrong_clock(-3600)), lasts=900),
     Fault("playbook killed after the settings", 3, "and before the Compose file", settings_only, once_more),
     Fault("playbook killed before the settings", 3, "and after the Compose file", compose_file_only, once_more),
     Fault("credentials.json broken", 4, "while jobs end and new runners are wanted; then mended", broken_credentials,
