@@ -44,6 +44,12 @@ options:
   group:
     description: Their group, by its name or number; left alone if not given.
     type: str
+  validate:
+    description:
+      - A command that judges each file before it is put in its place, with C(%s) where the file is to be named. If it
+        fails, what was there stays, and so do the files that come after it.
+      - It is split into words; no shell is between.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -65,6 +71,7 @@ written:
 """
 
 import os
+import shlex
 import stat
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -93,11 +100,16 @@ def belong(module: AnsibleModule, path: Path) -> bool:
 
 
 def write(module: AnsibleModule, path: Path, content: str, mode: int) -> None:
-    """Put a whole file in its place in one step."""
+    """Put a whole file in its place in one step, if it passes."""
     descriptor, fresh = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     os.chmod(fresh, mode)
+    if module.params["validate"]:
+        judge = [word.replace("%s", fresh) for word in shlex.split(module.params["validate"])]
+        rc, stdout, stderr = module.run_command(judge)
+        if rc:
+            module.fail_json(msg=f"{path}: `{judge[0]}` refuses what was to be written", stdout=stdout, stderr=stderr)
     module.atomic_move(fresh, str(path))
     os.chmod(path, mode)
 
@@ -111,6 +123,7 @@ def main() -> None:
             "mode": {"type": "str", "default": "0644"},
             "owner": {"type": "str"},
             "group": {"type": "str"},
+            "validate": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -148,7 +161,9 @@ def main() -> None:
         if text is not None:
             where = str(root / name)
             diff.append({"before_header": where, "after_header": where, "before": text, "after": files[name]})
-    module.exit_json(changed=bool(differing or absent or moved), written=sorted(differing), diff=diff)
+    # Without --diff, or in a task without, nobody is to get what the files hold, or held.
+    shown = {"diff": diff} if module._diff else {}
+    module.exit_json(changed=bool(differing or absent or moved), written=sorted(differing), **shown)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,18 @@ from pathlib import Path
 from tests.bench import results
 from tests.bench.burst import BURST
 from tests.bench.calls import CALLS_PER_JOB
+from tests.bench.idle import IDLE
 from tests.bench.killed import KILLED
 from tests.bench.machine import commit, look, used
 from tests.bench.many_jobs import MANY_JOBS
+from tests.bench.playbook import PLAYBOOK
 from tests.bench.results import Run
 from tests.bench.samples import Benchmark
 from tests.bench.stage import Stage
 from tests.bench.turnaround import TURNAROUND
 from tests.lab.common import CHECKOUT
 
-BENCHMARKS: tuple[Benchmark, ...] = (TURNAROUND, BURST, CALLS_PER_JOB, KILLED, MANY_JOBS)
+BENCHMARKS: tuple[Benchmark, ...] = (TURNAROUND, BURST, PLAYBOOK, IDLE, CALLS_PER_JOB, KILLED, MANY_JOBS)
 
 
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:

@@ -21,7 +21,7 @@ FILES = {"one.py": "print('ä')\n", "package/inner/__init__.py": ""}
 
 def run(path: Path, check: bool = False, **own: Any) -> dict[str, Any]:
     """One run of the module; its result."""
-    arguments = {"path": str(path), "files": FILES, "_ansible_check_mode": check, **own}
+    arguments = {"path": str(path), "files": FILES, "_ansible_check_mode": check, "_ansible_diff": True, **own}
     arguments["_ansible_remote_tmp"] = arguments["_ansible_tmpdir"] = str(path.parent)
     program = (
         "import json, runpy, sys\n"
@@ -112,6 +112,29 @@ def test_an_owner_is_kept(tmp_path: Path) -> None:
     run(tmp_path / "new", **theirs)
     for path in (folder, folder / "one.py", tmp_path / "new", tmp_path / "new" / "package"):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+def test_a_file_that_is_refused_is_not_written(tmp_path: Path) -> None:
+    """What was there stays, the reason is told, and nothing is left beside it."""
+    path, judged = tmp_path / "x", {"files": {"one": "good\n"}, "validate": "grep --count good %s"}
+    assert run(path, **judged)["written"] == ["one"]
+    found = run(path, **{**judged, "files": {"one": "bad\n"}})
+    assert (found["failed"], found["stdout"]) == (True, "0\n")
+    assert found["msg"] == f"{path}/one: `grep` refuses what was to be written"
+    assert content(path) == {"one": "good\n"}
+    assert "changed" in run(path, check=True, **{**judged, "files": {"one": "bad\n"}}), "check mode judges nothing"
+
+
+def test_a_file_that_is_right_is_not_judged_again(tmp_path: Path) -> None:
+    run(tmp_path / "x")
+    assert run(tmp_path / "x", validate="false %s")["changed"] is False
+
+
+def test_without_diff_no_content_comes_back(tmp_path: Path) -> None:
+    run(tmp_path / "x", files={"one": "the old secret\n"})
+    found = run(tmp_path / "x", files={"one": "the new secret\n"}, _ansible_diff=False)
+    assert found["written"] == ["one"]
+    assert "secret" not in str(found)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "a/../../b"])
