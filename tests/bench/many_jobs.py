@@ -20,6 +20,7 @@ from tests.lab.common import Problem
 
 FIRST, LAST = "first tenth", "last tenth"
 TURNAROUND = Figure("a container's end to the start of the next", "s", (Goal(1.1, (FIRST,)),), LAST)
+LONGEST = Figure("the longest that a slot stood empty", "s")
 MEMORY = Figure("runnerd's memory", "MiB", (Goal(1.1, (FIRST,)),), LAST)
 DATABASE = Figure("runnerd's database", "MiB", (), LAST)
 LOST = Figure("jobs lost", "", (Goal(0),))
@@ -58,9 +59,11 @@ def measure(stage: Stage) -> Iterator[Sample]:
         samples.append(watch.sample(jobs))
         events = rig.host.read(EVENTS).splitlines()
     gaps = turnarounds(events)
-    for at, gap in gaps:
+    for at, _name, gap in gaps:
         if way := tenth(at, jobs):
             yield Sample(TURNAROUND, way, gap)
+    for slot in sorted({name for _at, name, _gap in gaps}):
+        yield Sample(LONGEST, LONGEST.ours, max(gap for _at, name, gap in gaps if name == slot))
     for one in samples:
         if way := tenth(one.jobs, jobs):
             yield Sample(MEMORY, way, one.memory / 2**20)
@@ -80,8 +83,8 @@ def _events(rig: Rig) -> Iterator[None]:
         rig.host.exec("systemctl", "stop", "bench-events", check=False)
 
 
-def turnarounds(events: Sequence[str]) -> list[tuple[int, float]]:
-    """How many containers had ended before, and the seconds until the slot's next one started."""
+def turnarounds(events: Sequence[str]) -> list[tuple[int, str, float]]:
+    """How many containers had ended before, which one ended, and the seconds until the next of its name started."""
     found, died, ended = [], {}, 0
     for line in events:
         nanoseconds, action, name = line.split()
@@ -90,7 +93,7 @@ def turnarounds(events: Sequence[str]) -> list[tuple[int, float]]:
             ended += 1
         elif name in died:
             at, when = died.pop(name)
-            found.append((at, (int(nanoseconds) - when) / 1e9))
+            found.append((at, name, (int(nanoseconds) - when) / 1e9))
     return found
 
 
@@ -102,7 +105,8 @@ def tenth(at: int, of: int) -> str:
 MANY_JOBS = Benchmark(
     "B7",
     "many jobs",
-    "Jobs that do nothing, through slots that never wait for one: the first tenth beside the last. The database keeps "
-    "the last 10,000 runners and 10,000 events, and grows until then.",
+    "Jobs that do nothing, through slots that never wait for one: the first tenth beside the last. What a slot waits "
+    "for is its turn: the processors have more to do than they can. The database keeps the last 10,000 runners and "
+    "10,000 events, and grows until then.",
     measure,
 )

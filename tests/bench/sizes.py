@@ -30,6 +30,15 @@ BURST_COUNTS = _numbers("BURST_COUNTS", "4")
 BURST_CONCURRENCY = _numbers("BURST_CONCURRENCY", "4")
 BURST_TIMES = _number("BURST_TIMES", 1)
 
+# B3: numbers of hosts; deployments of blank hosts, and runs that change nothing, in each way.
+HOSTS = _numbers("HOSTS", "1")
+FIRST_DEPLOYS = _number("FIRST_DEPLOYS", 1)
+SECOND_RUNS = _number("SECOND_RUNS", 3)
+
+# B4: numbers of slots, in rising order; how long (seconds) runnerd is looked at with each.
+IDLE_SLOTS = _numbers("IDLE_SLOTS", "4 16")
+IDLE_SECONDS = _number("IDLE_SECONDS", 60)
+
 # B5: how many batches, and the jobs of each.
 CALLS_BATCHES = _number("CALLS_BATCHES", 1)
 CALLS_JOBS = _number("CALLS_JOBS", 6)
@@ -42,11 +51,3 @@ KILLED_TIMES = _number("KILLED_TIMES", 1)
 # B7: how many jobs, through how many slots.
 JOBS = _number("JOBS", 40)
 JOBS_SLOTS = _number("JOBS_SLOTS", 4)
-
-# B3: numbers of hosts; deployments of blank hosts, and runs that change nothing, in each way.
-HOSTS = _numbers("HOSTS", "1")
-FIRST_DEPLOYS = _number("FIRST_DEPLOYS", 1)
-SECOND_RUNS = _number("SECOND_RUNS", 3)
-# B4: numbers of slots, in rising order; how long (seconds) runnerd is looked at with each.
-IDLE_SLOTS = _numbers("IDLE_SLOTS", "4 16")
-IDLE_SECONDS = _number("IDLE_SECONDS", 60)

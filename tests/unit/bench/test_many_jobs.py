@@ -20,7 +20,7 @@ def test_a_turnaround_is_from_one_slots_end_to_its_next_start() -> None:
         "3100000000 start github-runner-2",
         "4000000000 die github-runner-2",
     ]
-    assert turnarounds(events) == [(0, 0.5), (1, 1.0)]
+    assert turnarounds(events) == [(0, "github-runner-1", 0.5), (1, "github-runner-2", 1.0)]
 
 
 def test_only_the_ends_are_compared() -> None:
