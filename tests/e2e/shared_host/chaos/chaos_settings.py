@@ -31,7 +31,6 @@ BROKEN_CREDENTIALS = {
 def test_a_broken_credentials_file(rig: Rig, witness: Witness, how: str) -> None:
     """Promise 3 and 4: the pool goes on; a restart says which file it is and what to do, and touches no runner."""
     number = rig.counting()
-    before = rig.containers()
     whole = rig.host.read(CREDENTIALS)
     rig.host.write(CREDENTIALS, BROKEN_CREDENTIALS[how], 0o600)
     try:
@@ -44,7 +43,7 @@ def test_a_broken_credentials_file(rig: Rig, witness: Witness, how: str) -> None
 
         def told() -> bool:
             said = rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
-            return "credentials.json: " in said and "Do: " in said
+            return "credentials.json cannot be used" in said and "Do: " in said
 
         eventually(told, 60, rig.tell)
         assert "ghp_" not in rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
