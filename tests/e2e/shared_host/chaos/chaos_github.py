@@ -14,7 +14,6 @@ from tests.e2e.rig import COUNT, Rig
 from tests.e2e.shared_host.chaos.faults import FAULTS
 from tests.e2e.witness import Witness
 
-
 #: Seconds. For whoever waits, lists are read so often.
 LIST_SPACING = 5.5
 
