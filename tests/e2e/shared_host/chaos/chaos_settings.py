@@ -42,8 +42,9 @@ def test_a_broken_credentials_file(rig: Rig, witness: Witness, how: str) -> None
         rig.host.exec("systemctl", "restart", "runnerd", check=False)
 
         def told() -> bool:
-            said = rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
-            return "credentials.json cannot be used" in said and "Do: " in said
+            said = rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}") + rig.runnerd("status", check=False)
+            why = "credentials.json cannot be used" in said or "credentials file does not hold it" in said
+            return why and ("Do: " in said or "run the playbook again" in said)
 
         eventually(told, 60, rig.tell)
         assert "ghp_" not in rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
