@@ -103,7 +103,7 @@ def _deploy_until(rig: Rig, task: str) -> None:
 
 #: The same image, but for its runner, which ends at once.
 BREAK = """
-docker create --name broken {image}
+docker create --name broken {image} true
 printf '#!/bin/sh\\necho this one is broken >&2\\nexit 1\\n' >/root/run.sh
 chmod 755 /root/run.sh
 docker cp /root/run.sh broken:/home/runner/run.sh
