@@ -66,6 +66,7 @@ class Witness:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self.foreseen = ""  # an error that runnerd may end by, and says
         self._rows: list[Row] = []
         self._by_hand: dict[str, tuple[float, float]] = {}  # container -> when a person ended it, from and to
 
@@ -203,9 +204,15 @@ class Witness:
         ]
 
     def _errors(self) -> list[Row]:
-        """Tracebacks: each is of an error that runnerd did not foresee."""
-        said = self.rig.host.journal("--unit=runnerd", f"--since=@{self._began:.0f}").splitlines()
-        return [Row(self._began, *ERROR, line, {"foreseen": False}) for line in said if "Traceback" in line]
+        """What runnerd's log has a traceback of."""
+        said = self.rig.host.exec(
+            "journalctl", "--unit=runnerd", f"--since=@{self._began:.0f}", "--output=cat", "--no-pager"
+        ).stdout
+        found = re.findall(r"^Traceback .*\n(?: .*\n)*(.*)", said, re.MULTILINE)
+        return [
+            Row(self._began, *ERROR, error, {"foreseen": bool(self.foreseen) and self.foreseen in error})
+            for error in found
+        ]
 
     def _docker(self, jobs: Sequence[Row]) -> list[Row]:
         spans = _spans(jobs)

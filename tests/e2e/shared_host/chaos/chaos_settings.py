@@ -31,7 +31,6 @@ BROKEN_CREDENTIALS = {
 def test_a_broken_credentials_file(rig: Rig, witness: Witness, how: str) -> None:
     """Promise 3 and 4: the pool goes on; a restart says which file it is and what to do, and touches no runner."""
     number = rig.counting()
-    before = rig.containers()
     whole = rig.host.read(CREDENTIALS)
     rig.host.write(CREDENTIALS, BROKEN_CREDENTIALS[how], 0o600)
     try:
@@ -43,8 +42,9 @@ def test_a_broken_credentials_file(rig: Rig, witness: Witness, how: str) -> None
         rig.host.exec("systemctl", "restart", "runnerd", check=False)
 
         def told() -> bool:
-            said = rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
-            return "credentials.json: " in said and "Do: " in said
+            said = rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}") + rig.runnerd("status", check=False)
+            why = "credentials.json cannot be used" in said or "credentials file does not hold it" in said
+            return why and ("Do: " in said or "run the playbook again" in said)
 
         eventually(told, 60, rig.tell)
         assert "ghp_" not in rig.host.journal("--unit=runnerd", f"--since=@{since:.0f}")
@@ -103,7 +103,7 @@ def _deploy_until(rig: Rig, task: str) -> None:
 
 #: The same image, but for its runner, which ends at once.
 BREAK = """
-docker create --name broken {image}
+docker create --name broken {image} true
 printf '#!/bin/sh\\necho this one is broken >&2\\nexit 1\\n' >/root/run.sh
 chmod 755 /root/run.sh
 docker cp /root/run.sh broken:/home/runner/run.sh
