@@ -197,6 +197,17 @@ def test_what_it_must_never_do(world: World) -> None:
     assert plan.wake_at is None or plan.wake_at > world.now or plan.actions
 
 
+def test_who_has_been_empty_longest_is_filled_first() -> None:
+    """Otherwise short jobs in the first slots would keep the others, or another pool, waiting for ever."""
+    since = {"runner-1": NOW - 1, "runner-2": NOW - 60, "runner-3": NOW - 60, "runner-4": NOW - 5}
+    views = tuple(SlotView(slot, "default", wanted=True, empty_since=at) for slot, at in since.items())
+    plan = decide(World(NOW, views, concurrent_starts=3))
+    assert plan.actions == (Fill("runner-2"), Fill("runner-3"), Fill("runner-4"))
+    assert [(told.slot, told.reason) for told in plan.explained] == [
+        ("runner-1", "waits its turn to start"), *((slot, "") for slot in ("runner-2", "runner-3", "runner-4"))
+    ]  # fmt: skip
+
+
 @settings(max_examples=500, deadline=None)
 @given(worlds)
 def test_every_slot_that_waits_has_someone_to_wake_it(world: World) -> None:

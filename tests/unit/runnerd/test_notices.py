@@ -108,6 +108,19 @@ def test_status_table_metrics_and_playbook_tell_it(host: Host) -> None:
     assert sample("runnerd_warnings") == 2
 
 
+def test_between_two_short_jobs_a_version_is_not_forgotten(host: Host) -> None:
+    """With one slot, each job would cost a question more."""
+    host.want(["runner-1"])
+    host.supervisor.reload()
+    host.world.versions = {"runner-1": "2.336.0"}
+    for _dummy in range(3):
+        host.online()
+        host.world.take_job(host.of("runner-1"), "build")
+        host.world.end_job(host.of("runner-1"))
+        host.rounds(4)
+    assert host.world.requests.count("GET version 2.336.0") == 1
+
+
 def test_a_version_is_asked_about_once_a_day_and_again_after_a_failure(host: Host) -> None:
     host.world.versions = dict.fromkeys(["runner-1", "runner-2", "runner-3"], "2.336.0")
     host.online()

@@ -301,3 +301,17 @@ def test_a_runner_that_github_has_seen_offline_for_long_is_replaced(host: Host) 
     host.rounds(30, 60)
     assert deaf.id not in host.world.containers
     assert host.world.killed_busy == []
+
+
+def test_since_when_a_slot_is_empty_is_known(host: Host) -> None:
+    """By it the slots take turns: one that could not be filled is before one whose job has just ended."""
+    host.online()
+    seen: dict[str, float] = {}
+    host.supervisor.pause()
+    for slot in ("runner-2", "runner-1"):
+        host.world.take_job(host.of(slot), "build")
+        host.world.end_job(host.of(slot))
+        host.rounds(10)
+        world, _error = host.supervisor.observer.observe(host.supervisor.settings, {"default": 3}, frozenset(), False)
+        seen = {view.slot: view.empty_since for view in world.slots}
+    assert 0.0 == seen["runner-3"] < seen["runner-2"] < seen["runner-1"] < host.clock.at

@@ -77,12 +77,13 @@ def decide(world: World) -> Plan:
     verdicts = {view.slot: _slot(view, world) for view in world.slots}
     actions: list[SlotAction | Refresh | Chase] = []
     wakes = [v.wake_at for v in verdicts.values() if v.wake_at is not None]
-    explained = []
+    explained: dict[str, Explained] = {}
     starting = sum(1 for view in world.slots if view.in_flight)
     probing: set[str] = {
         key for view in world.slots if view.in_flight for key in _gate_keys(view, world) if key in world.gates
     }
-    for view in world.slots:
+    # Who has been empty longest is filled first: short jobs in some slots must not keep the others waiting for ever.
+    for view in sorted(world.slots, key=lambda view: view.empty_since):
         verdict = verdicts[view.slot]
         state, reason = verdict.state, verdict.reason
         if isinstance(verdict.action, Fill):
@@ -107,11 +108,12 @@ def decide(world: World) -> Plan:
             wakes.append(gate.until)
         elif verdict.action is not None:
             actions.append(verdict.action)
-        explained.append(Explained(view.slot, state, reason, verdict.limit_at))
+        explained[view.slot] = Explained(view.slot, state, reason, verdict.limit_at)
 
     actions.extend(_refreshes(world, verdicts, wakes))
     actions.extend(_chases(world, wakes))
-    return Plan(tuple(actions), tuple(explained), min((at for at in wakes if at > world.now), default=None))
+    wake_at = min((at for at in wakes if at > world.now), default=None)
+    return Plan(tuple(actions), tuple(explained[view.slot] for view in world.slots), wake_at)
 
 
 def _gate_keys(view: SlotView, world: World) -> tuple[str, ...]:

@@ -160,6 +160,7 @@ class SlotView:
     wanted: bool  # fill it when it is empty
     leaving: Leaving = Leaving.NO
     leave_by: float | None = None  # then it goes even when busy; None: whenever it is done
+    empty_since: float = 0.0  # when it was first seen without a runner
     attempt: Attempt | None = None
     machine: Machine = Machine()
     worker: Tri = Tri.UNKNOWN

@@ -62,6 +62,7 @@ class Observer:
         self.found: Mapping[str, Found] = {}  # slot -> its container, with its labels, as of the last look
         self._dead: dict[str, float] = {}  # container -> when it was first seen dead
         self._busy_since: dict[int, float] = {}  # attempt -> when it was first seen busy
+        self._empty_since: dict[str, float] = {}  # slot -> when it was first seen without a runner
 
     def observe(
         self, settings: Settings, demand: Mapping[str, int], in_flight: frozenset[str], refresh_wanted: bool
@@ -84,7 +85,8 @@ class Observer:
             )
         workers = self._look(running.values()) if running else {}
 
-        views = []
+        now, views = self._clock.now(), []
+        self._empty_since = {slot: self._empty_since.get(slot, now) for slot in settings.pool_of.keys() - rows.keys()}
         for slot in _order(settings.pool_of, rows, found):
             machine = Machine(MachineStatus.UNKNOWN) if docker_error else self._machine(found.get(slot))
             worker = workers.get(machine.id, Tri.UNKNOWN)
@@ -143,6 +145,7 @@ class Observer:
             registration=self._lists.registration(attempt),
             in_flight=in_flight,
             busy_since=self._busy_since.get(attempt.id) if attempt else None,
+            empty_since=self._empty_since.get(slot, 0.0),
             failures=failures.count,
             retry_at=failures.retry_at,
             failure="paused" if wishes.paused and wanted_here else failures.reason,

@@ -16,7 +16,7 @@ from functools import partial
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError
 
 from .broker import Broker
-from .chores import NEVER, Chore, Done, due_at, phase_of
+from .chores import DAY, NEVER, Chore, Done, due_at, phase_of
 from .clock import Clock
 from .core import closed
 from .model import World
@@ -63,8 +63,15 @@ class Versions:
         """The questions that are due."""
         wall = self._clock.wall()
         in_use = _in_use(world)
-        self._answers = {question: self._answers.get(question, _Answer()) for question in in_use}
-        for question, answer in self._answers.items():
+        # Between two short jobs nothing is in use for a moment: an answer is good for its day all the same.
+        kept = {
+            question: answer
+            for question, answer in self._answers.items()
+            if question in in_use or 0 <= wall - (answer.done.succeeded_at or answer.done.failed_at or 0.0) < DAY
+        }
+        self._answers = kept | {question: kept.get(question, _Answer()) for question in in_use}
+        for question in in_use:
+            answer = self._answers[question]
             may = closed(world, question.credential, question.scope) is None
             if may and due_at(answer.done, phase_of(question.scope, question.version), wall) <= wall:
                 yield Chore(f"version {question.version} of {question.scope}", partial(self._ask, question))
