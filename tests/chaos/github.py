@@ -49,7 +49,7 @@ class Service:
         self.history = history
         self.github = GitHub(GitHubClock(time), Settings())
         self.unreachable = False
-        self.second_page: int | None = None  # how often its answer was cut; None: it is not
+        self.cuts_second_pages, self.second_pages_cut = False, 0
         self.point: Callable[[str], None] = lambda name: None
         self._orphans: dict[int, float] = {}  # a registration -> when it was last online
         self._credentials: dict[str, Credential] = {}
@@ -124,7 +124,7 @@ class Service:
     def clear(self) -> None:
         """No fault any more."""
         self.github.faults.all.clear()
-        self.unreachable, self.second_page = False, None
+        self.unreachable = self.cuts_second_pages = False
 
     def leave_the_rest_to_github(self) -> None:
         """Nobody else knows any more of those that are registered now."""
@@ -181,8 +181,8 @@ class Service:
             raise requests.ReadTimeout(
                 urllib3.exceptions.ReadTimeoutError(Pool(), request.url or "", "Read timed out.")
             ) from None
-        if self.second_page is not None and url.query.get("page") == "2":
-            self.second_page += 1
+        if self.cuts_second_pages and url.query.get("page") == "2":
+            self.second_pages_cut += 1
             cut = True
         if cut:
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted."))

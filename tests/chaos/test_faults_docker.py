@@ -32,10 +32,16 @@ def restart_by_hand(stage: Stage) -> None:
 
 def up_by_hand(stage: Stage) -> None:
     container = idle(stage)
-    if not stage.host.engine.file.exists():
-        raise NotNow("there is no Compose file")
+    if container.slot not in stage.host.engine.definition().hashes:
+        raise NotNow("Compose knows no such service")
     stage.host.engine.take_away(container, by="person")
     stage.host.engine.start(stage.host.engine.make(container.slot, container.spec))
+
+
+def no_compose_file(stage: Stage) -> None:
+    if not stage.host.engine.file.exists():
+        raise NotNow("it is gone already")
+    stage.host.engine.file.unlink()
 
 
 def no_pull(stage: Stage) -> None:
@@ -104,7 +110,7 @@ FAULTS = [
           lasts=60),
     Fault("processes unreadable", 3, "whether a job runs is unknown", both(engine(processes_readable=False), changed),
           engine(processes_readable=True)),
-    Fault("Compose file gone", 3, "removed by a person", lambda s: s.host.engine.file.unlink(),
+    Fault("Compose file gone", 3, "removed by a person", no_compose_file,
           lambda s: s.host.deploy()),
     Fault("Compose file broken", 3, "edited by a person", lambda s: s.host.engine.file.write_text("servces:\n"),
           lambda s: s.host.deploy()),
