@@ -24,5 +24,5 @@ FAULTS: dict[str, dict[str, Any]] = {
     "busy flickers": {"flicker": "busy"},
     "status flickers": {"flicker": "status"},
     "a list that lacks its last": {"short_list": 1},
-    "completion reported early": {"complete_early": 2},
+    "completion reported early": {"complete_early": 2, "result": "Succeeded"},
 }
