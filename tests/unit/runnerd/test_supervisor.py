@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
@@ -78,6 +80,43 @@ def test_a_chore_that_fails_for_a_fault_of_ours_is_no_storm(host: Host, monkeypa
     host.online()
     host.rounds(60)
     assert 2 <= len(tries) <= 4
+
+
+def test_a_full_state_folder_is_named_with_what_to_do(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No traceback of a database that nobody knows of; and the slot is filled once there is room."""
+
+    def full(*dummy: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    host.online()
+    host.world.die(host.of("runner-1"), 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(host.journal, "begin", full)
+        host.rounds(10)
+    said = next(slot.reason for slot in host.supervisor.status.slots if slot.slot == "runner-1")
+    assert said.startswith("the journal cannot be written: database or disk is full. Do: see whether there is room in")
+    assert said in caplog.text
+    assert "Traceback" not in caplog.text
+    host.recovers(within=120)
+
+
+def test_what_lists_leave_out_is_deleted_all_the_same(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lists without a runner end it; should they have been wrong, its registration must not stay for a day."""
+    host.online()
+    lost = host.world.runner_of(host.of("runner-1"))
+    assert lost is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            host.world, "runners", lambda *dummy: [r for r in host.world.registered.values() if r.id != lost.id]
+        )
+        for _dummy in range(2):
+            host.supervisor.refresh()
+            host.rounds(8)
+    assert host.journal.owns(lost.name)
+    assert lost.id not in host.world.registered
+    assert host.journal.ghosts() == ()
 
 
 def test_a_runner_whose_docker_has_ended_is_replaced_but_not_while_it_is_busy(host: Host) -> None:

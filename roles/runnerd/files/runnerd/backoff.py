@@ -66,9 +66,9 @@ class Backoff:
         retry_at = self._clock.now() + back_off(count, ended.online_for is not None)
         self._failures[ended.slot] = Failures(count, retry_at, ended.reason)
 
-    def broke(self, name: str, exc: Exception) -> None:
-        """An action ended in an error of ours."""
-        self._failures[name] = Failures(1, self._clock.now() + AFTER_BUG, f"internal error: {exc}")
+    def broke(self, name: str, reason: str) -> None:
+        """An action ended in an error of ours, or could not write down what it did."""
+        self._failures[name] = Failures(1, self._clock.now() + AFTER_BUG, reason)
 
     def pause(self, action: Action, world: World) -> float | None:
         """Until when an action must wait because it was tried upon the same state and changed nothing; None: go."""

@@ -142,7 +142,8 @@ def _show(status: dict[str, Any], as_json: bool) -> None:
     for problem in filter(None, (status.get("docker"), status.get("definition"))):
         print(f"Problem: {problem}")
     for gate in status.get("gates", []):
-        print(f"Backing off until {gate['until']}: {gate['what']}: {gate['reason']} {gate['remedy']}".rstrip())
+        remedy = f". Do: {gate['remedy']}" if gate["remedy"] else ""
+        print(f"Backing off until {gate['until']}: {gate['what']}: {gate['reason']}{remedy}")
 
 
 def _wait(options: argparse.Namespace) -> int:

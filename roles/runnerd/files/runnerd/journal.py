@@ -92,6 +92,7 @@ class Journal:
         self._clock = clock
         self._lock = threading.RLock()
         self.set_aside: Path | None = None
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._hold(folder / "lock")
         path = folder / "journal.sqlite"

@@ -64,10 +64,8 @@ class Outcome(str, Enum):
     HOST_RESTARTED = "host restarted"
 
 
-#: Outcomes after which GitHub has already forgotten the runner by itself.
-FORGOTTEN_BY_GITHUB = frozenset(
-    {Outcome.JOB, Outcome.DRAINED, Outcome.NOT_CREATED, Outcome.NOT_REGISTERED, Outcome.REMOVED_AT_GITHUB}
-)
+#: Outcomes after which GitHub has surely forgotten the runner. That its lists do not show it is no such proof.
+FORGOTTEN_BY_GITHUB = frozenset({Outcome.JOB, Outcome.DRAINED, Outcome.NOT_CREATED, Outcome.NOT_REGISTERED})
 #: Outcomes that say nothing bad about the slot: it is filled again at once.
 BLAMELESS = frozenset(
     {Outcome.JOB, Outcome.JOB_CANCELLED, Outcome.DRAINED, Outcome.INTERRUPTED, Outcome.HOST_RESTARTED}

@@ -61,7 +61,7 @@ def notices(
                 Notice(
                     f"image {image.image}",
                     f"not updated {since}, and what is here goes on: {image.error}",
-                    "see whether this host reaches the registry; then: runnerd update",
+                    "see whether this host reaches the registry, and has room for images; then: runnerd update",
                 )
             )
     return tuple(found)

@@ -11,6 +11,7 @@ observation older than its last action can ever be acted upon.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -154,9 +155,16 @@ class Supervisor:
             del self._flights[name]
             try:
                 ended = flight.result()
+            except sqlite3.OperationalError as exc:
+                reason = (
+                    f"the journal cannot be written: {exc}. Do: see whether there is room in {self._journal.folder}"
+                )
+                log.error("%s: %s", name, reason)
+                self._backoff.broke(name, reason)
+                continue
             except Exception as exc:  # a bug must not end the loop: the slot is tried again later, and the log tells
                 log.exception("%s: an action failed in an unforeseen way", name)
-                self._backoff.broke(name, exc)
+                self._backoff.broke(name, f"internal error: {exc}")
                 continue
             if ended is not None:
                 self.ended.append(ended)
