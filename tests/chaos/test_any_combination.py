@@ -85,11 +85,15 @@ class Anything(RuleBasedStateMachine):
         self.stage.history.add(STRUCK, fault.name)
         note(f"strikes: {fault}")
         self.heals.append(fault)
-        try:
-            fault.strike(self.stage)
-        except NotNow:
-            return
-        self.struck[fault.name] += 1
+        for _try in range(2):
+            try:
+                fault.strike(self.stage)
+            except NotNow:  # mostly for want of a runner at work
+                self.stage.service.queue(900)
+                self.stage.run(10.0)
+            else:
+                self.struck[fault.name] += 1
+                break
         self.stage.run(0.1)
 
     @rule()
