@@ -410,7 +410,7 @@ if sys.argv[3] == "checkpoint":
     connection.execute("pragma wal_checkpoint(full)")
 """
 EVENT = "insert into event(at_wall, slot, runner, kind, detail) values (0, '', '', 'planted', ?)"
-GATE = "insert into gate values ('scope nobody', 9e9, ?, '', 0, 1)"
+DRAIN = "insert into drain values (?, 'planted', null, 0, '')"
 
 
 def plant_on_the_host(scene: Scene, plants: Plants, stack: ExitStack) -> None:
@@ -454,11 +454,11 @@ def plant_on_the_host(scene: Scene, plants: Plants, stack: ExitStack) -> None:
     host.docker("cp", f"github-runner-1:{KEY_FILE}", "/var/tmp/planted")
     shell(f"docker cp github-runner-1:{KEY_FILE} - | docker cp - planted:{os.path.dirname(KEY_FILE)}")
 
-    for undo in ("delete from event where kind = 'planted'", "delete from gate where key = 'scope nobody'"):
+    for undo in ("delete from event where kind = 'planted'", "delete from drain where by = 'planted'"):
         stack.callback(host.exec, "python3", "-c", ROW, DATABASE, undo, "")
     row(EVENT, plants.text("row", host="runnerd's database, runnerd's events"), "checkpoint")
     row(EVENT, plants.text("row in the log", host="runnerd's database, runnerd's events"))
-    row(GATE, plants.text("gate", host="runnerd's database, runnerd's status"))
+    row(DRAIN, plants.text("drain", host="runnerd's database, runnerd's status"))
 
     host.exec("logger", plants.text("log line", host="journald"))
     text = plants.text("container's output", host="journald")
