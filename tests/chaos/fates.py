@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from .history import ATTEMPT_ENDED, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, PROCESS_ENDED, Row, of
+from .history import ATTEMPT_ENDED, FORGETS, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, PROCESS_ENDED, Row, of
 
 #: What runnerd calls the end of a runner whose job did not come to its own.
 REPORTS = ("job lost", "job cancelled")
@@ -44,15 +44,16 @@ def fates(rows: Sequence[Row]) -> list[Job]:
     # By the end of the runner's name, which is its container's: after a loss of the journal it may have another prefix.
     reports = {row.of[-12:]: row for row in of(rows, ATTEMPT_ENDED) if row.more["detail"].partition(":")[2].strip()}
     died = [row.at for row in of(rows, PROCESS_ENDED)]
+    forgot = max((row.at for row in of(rows, FORGETS)), default=-1.0)
     return [
-        Job(row.of, *_fate(last[row.of], reports.get(last[row.of].more["container"][:12]), died), last[row.of])
+        Job(row.of, *_fate(last[row.of], reports.get(last[row.of].more["container"][:12]), died, forgot), last[row.of])
         if row.of in last
         else Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row)
         for row in of(rows, JOB_QUEUED)
     ]
 
 
-def _fate(row: Row, report: Row | None, died: Sequence[float]) -> tuple[Fate, str]:
+def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float) -> tuple[Fate, str]:
     """By its last row, and what runnerd reported. A history that tells no result knows of none but good ones."""
     result = row.more.get("result", "Succeeded") if row.kind == JOB_ENDED else ""
     if result == "Succeeded":
@@ -64,4 +65,6 @@ def _fate(row: Row, report: Row | None, died: Sequence[float]) -> tuple[Fate, st
         seen = row.more.get("seen", True) and not any(row.at <= at <= report.at for at in died)
         if outcome in (REPORTS if seen else REPORTS_OF_THE_UNSEEN):
             return Fate.REPORTED, outcome
+    elif forgot >= row.at:
+        return Fate.REPORTED, "its container and the journal are both gone: GitHub alone can tell"
     return Fate.LOST, f"ended as {result!r} and nobody was told" if result else "was killed and nobody was told"

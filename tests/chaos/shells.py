@@ -125,6 +125,6 @@ class TalkingJournal(Journal):
 
     def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
         # Copies: what a row keeps must not look like a leak of runnerd's.
-        of, detail_ = (text.encode().decode() for text in (runner or slot, detail))
-        self._host.history.add(("runnerd", kind), of, slot=slot, detail=detail_)
+        of, slot_, detail_ = (text.encode().decode() for text in (runner or slot, slot, detail))
+        self._host.history.add(("runnerd", kind), of, slot=slot_, detail=detail_)
         super().event(slot, runner, kind, detail)

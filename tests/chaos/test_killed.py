@@ -106,6 +106,7 @@ def test_killed_at_each_side_effect(tmp_path: Path, points: list[str], for_: flo
             play(stage)
             assert stage.dies_at < 0
             wait_for_runnerd(stage)
+            stage.host.person("resume")  # who got no answer says it again
             conclude(stage, CLAIMS[for_])
 
 
