@@ -46,8 +46,8 @@ class Host:
         settings = {"schema": 1, "version": "1", "compose": compose, "pools": [pool], "limits": limits}
         self.file.write_text(json.dumps(settings))
 
-    def start(self) -> None:
-        self.journal = Journal(self.folder / "state", self.clock, "machine")
+    def start(self, machine_id: str = "machine") -> None:
+        self.journal = Journal(self.folder / "state", self.clock, machine_id)
         self.supervisor = Supervisor(
             self.file,
             load_settings(self.file),

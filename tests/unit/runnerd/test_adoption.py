@@ -6,12 +6,7 @@
 
 from __future__ import annotations
 
-from runnerd.gates import Gates
-from runnerd.journal import Journal
 from runnerd.model import Ghost
-from runnerd.settings import load_settings
-from runnerd.supervisor import Supervisor
-from tests.unit.runnerd.fakes import FakeListener, Inline
 from tests.unit.runnerd.host import Host
 
 
@@ -100,19 +95,7 @@ def test_a_cloned_machine_begins_anew_and_deletes_nothing(host: Host) -> None:
         host.world.die(container, 255)
     host.journal.close()
     registered = dict(host.world.registered)
-    host.journal = Journal(host.folder / "state", host.clock, "another machine")
-    host.supervisor = Supervisor(
-        host.file,
-        load_settings(host.file),
-        host.journal,
-        host.world,
-        host.world,
-        Gates(host.journal, host.clock),
-        host.clock,
-        Inline(),
-        host.world.workers,
-    )
-    host.supervisor.observer.listener = FakeListener(host.world)
+    host.start("another machine")
     host.rounds(10)
     assert host.journal.set_aside is not None
     assert not [r for r in host.world.requests if r.startswith("DELETE")]

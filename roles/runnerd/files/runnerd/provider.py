@@ -439,7 +439,8 @@ class ComposeProvider:
         clients: dict[int | None, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
         if timeout not in clients:
             try:
-                client = docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # None: no limit
+                # The SDK's annotation lacks None, which it takes, and which means that there is no limit.
+                client = docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # see above
                 # The SDK would keep a connection open for each address that it has asked, up to 25 (measured).
                 client.headers["Connection"] = "close"
                 clients[timeout] = client
