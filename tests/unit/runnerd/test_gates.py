@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,20 @@ def test_the_next_runnerd_goes_on_resting_also_for_scopes_that_left(double: Doub
     gates.try_again()
     refused_here(double, broker, "me/home")
     assert gates.all()[BUDGET].until == pytest.approx(clock.at + 500, abs=5)
+
+
+def test_a_limit_holds_though_it_cannot_be_written_down(double: Double, begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, gates = begin()
+
+    def full(*dummy: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Journal, "close_gate", full)
+    double.admin.fault(status=429, retry_after=60, times=1)
+    with pytest.raises(sqlite3.OperationalError):
+        broker.runners("my-org", "default")
+    assert gates.all()[BUDGET].told
+    refused_here(double, broker, "me/home")
 
 
 @pytest.mark.parametrize("jump", [3600, -3600])

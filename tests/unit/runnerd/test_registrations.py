@@ -126,3 +126,25 @@ def test_a_runner_that_github_has_seen_offline_for_long_is_replaced(host: Host) 
     host.rounds(30, 60)
     assert deaf.id not in host.world.containers
     assert host.world.killed_busy == []
+
+
+def test_who_asks_for_lists_gets_newer_ones_also_right_after_the_last(host: Host) -> None:
+    """`runnerd wait`, in the very second in which the list was read for another reason."""
+    host.online()
+
+    def lists() -> int:
+        return host.world.requests.count("GET runners")
+
+    host.supervisor.refresh()
+    host.rounds(8)
+    before = lists()
+    host.clock.at += 1
+    host.supervisor.refresh()
+    host.rounds(2)
+    host.supervisor.refresh()
+    host.clock.at += 0.5
+    host.rounds(10)
+    assert before < lists() <= before + 2
+    asked = lists()
+    host.rounds(30)
+    assert lists() == asked

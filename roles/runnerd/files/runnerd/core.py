@@ -141,7 +141,7 @@ def _refreshes(world: World, verdicts: dict[str, _Verdict], wakes: list[float]) 
         way = (attempt.credential, attempt.scope)
         limit = verdicts[view.slot].want_list
         limit = LIST_INTERVAL if limit is None else limit
-        if world.refresh_wanted:
+        if world.lists.get(scope_key(*way), float("-inf")) < world.refresh_wanted_at:
             limit = min(limit, LIST_SPACING)
         wanted[way] = min(limit, wanted.get(way, LIST_INTERVAL))
     refreshes = []

@@ -48,8 +48,8 @@ class Gates:
             before = self._gates.get(gate.key)
             if before is not None and before.told and before.until > gate.until - 1.0:
                 return  # several that were under way together are told different rests: the longest one holds
+            self._gates[gate.key] = gate  # first: it holds also where the journal cannot be written
             self._journal.close_gate(gate)
-            self._gates[gate.key] = gate
         wait = gate.until - now
         self._journal.event("", "", "backing off", f"{gate.key}: {gate.reason} (asks again in {wait:.0f} s)")
         log.warning("%s: backing off for %.0f s: %s", gate.key, wait, gate.reason)

@@ -234,7 +234,7 @@ class World:
     lists: Mapping[str, float] = field(default_factory=dict)  # key -> when GitHub's list was last read
     ghosts: tuple[Ghost, ...] = ()
     busy_ghosts: frozenset[str] = frozenset()  # names being looked after right now
-    refresh_wanted: bool = False
+    refresh_wanted_at: float = float("-inf")  # somebody wants lists that are newer than this
     refreshing: frozenset[str] = frozenset()
     concurrent_starts: int = 4
 

@@ -65,7 +65,7 @@ class Observer:
         self._empty_since: dict[str, float] = {}  # slot -> when it was first seen without a runner
 
     def observe(
-        self, settings: Settings, demand: Mapping[str, int], in_flight: frozenset[str], refresh_wanted: bool
+        self, settings: Settings, demand: Mapping[str, int], in_flight: frozenset[str], refresh_wanted_at: float
     ) -> tuple[World, str]:
         """The world, and why Docker does not answer if it does not.
 
@@ -105,7 +105,7 @@ class Observer:
             lists=self._lists.read_at(),
             ghosts=self._journal.ghosts(),
             busy_ghosts=in_flight,
-            refresh_wanted=refresh_wanted,
+            refresh_wanted_at=refresh_wanted_at,
             refreshing=in_flight,
         )
         return world, docker_error

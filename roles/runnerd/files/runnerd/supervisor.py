@@ -27,7 +27,7 @@ from .evidence import Listener
 from .gates import Gates
 from .journal import Journal
 from .lists import Lists
-from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Outcome, Refresh, Stop, Tri, World
+from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Refresh, Stop, Tri, World
 from .observe import Observer
 from .provider import Definition, Found, Provider, ProviderError
 from .report import Reporter
@@ -82,7 +82,7 @@ class Supervisor:
         self._rounds = threading.Condition()
         self._begun = self._ended_rounds = 0
         self._flights: dict[str, Future[Ended | None]] = {}
-        self._refresh_wanted = False
+        self._refresh_wanted_at = float("-inf")
         self._wish = object()  # another one whenever people or playbooks ask for something
         self._left: set[str] = set()
         self.restart_wanted: Callable[[], None] = lambda: None
@@ -112,9 +112,8 @@ class Supervisor:
             self._land()
             definition = self._follow_definition()
             wish = self._wish
-            refresh_wanted, self._refresh_wanted = self._refresh_wanted, False
             world, docker_error = self.observer.observe(
-                self.settings, self._demand.desired(), frozenset(self._flights), refresh_wanted
+                self.settings, self._demand.desired(), frozenset(self._flights), self._refresh_wanted_at
             )
             plan = decide(world)
             wake_at = plan.wake_at
@@ -168,8 +167,7 @@ class Supervisor:
                 continue
             if ended is not None:
                 self.ended.append(ended)
-                if ended.outcome in (Outcome.VERSION_REFUSED, Outcome.NOT_CREATED):
-                    self._updates.suspect(self._provider.definition())
+                self._updates.ended(ended, self._provider.definition())
                 self._backoff.ended(ended)
 
     # Acting
@@ -335,7 +333,7 @@ class Supervisor:
 
     def refresh(self) -> None:
         """Ask GitHub for its lists soon."""
-        self._refresh_wanted = True
+        self._refresh_wanted_at = self._clock.now()
         self.wake()
 
     def take_ended(self) -> list[Ended]:

@@ -19,8 +19,10 @@ from functools import partial
 
 from .chores import NEVER, Chore, Done, due_at, phase_of
 from .clock import Clock
+from .effects import Ended
 from .images import ImageError
 from .journal import Journal
+from .model import Outcome
 from .provider import Definition, Provider, ProviderError
 
 log = logging.getLogger("runnerd")
@@ -29,6 +31,8 @@ log = logging.getLogger("runnerd")
 CLEAN_EVERY = 60.0
 #: Seconds between updates that failing slots ask for.
 SUSPECT_EVERY = 3600.0
+#: How a runner ends that never came online, whatever was to blame for it.
+FAILED = frozenset({Outcome.NOT_CREATED, Outcome.NEVER_ONLINE, Outcome.ENDED_IDLE})
 NO_REGISTRY = "it came from no registry, so there is nothing to pull; the tag on this host is followed"
 
 
@@ -81,9 +85,10 @@ class Updates:
         """Pull every tag as soon as possible."""
         self._wanted |= set(definition.follows)
 
-    def suspect(self, definition: Definition) -> None:
-        """A slot could not be filled, or GitHub refuses the runner's version: a newer image may be the cure."""
-        if self._clock.now() >= self._suspect_at:
+    def ended(self, ended: Ended, definition: Definition) -> None:
+        """An attempt ended: where its image may be to blame, a newer one may be the cure."""
+        to_blame = ended.outcome is Outcome.VERSION_REFUSED or (ended.online_for is None and ended.outcome in FAILED)
+        if to_blame and self._clock.now() >= self._suspect_at:
             self._suspect_at = self._clock.now() + SUSPECT_EVERY
             self.now(definition)
 
