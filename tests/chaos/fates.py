@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from .history import ATTEMPT_ENDED, FORGETS, JOB_ENDED, JOB_KILLED, JOB_QUEUED, JOB_STARTED, PROCESS_ENDED, Row, of
+from .history import (
+    ATTEMPT_ENDED,
+    FORGETS,
+    JOB_ENDED,
+    JOB_KILLED,
+    JOB_QUEUED,
+    JOB_STARTED,
+    PROCESS_ENDED,
+    STOPPED,
+    Row,
+    of,
+)
 
 #: What runnerd calls the end of a runner whose job did not come to its own.
 REPORTS = ("job lost", "job cancelled")
@@ -43,17 +54,21 @@ def fates(rows: Sequence[Row]) -> list[Job]:
     last = {row.of: row for row in of(rows, JOB_ENDED, JOB_KILLED)}
     # By the end of the runner's name, which is its container's: after a loss of the journal it may have another prefix.
     reports = {row.of[-12:]: row for row in of(rows, ATTEMPT_ENDED) if row.more["detail"].partition(":")[2].strip()}
+    by_hand = {row.of[:12] for row in of(rows, STOPPED) if row.more["by"] == "person"}
     died = [row.at for row in of(rows, PROCESS_ENDED)]
     forgot = max((row.at for row in of(rows, FORGETS)), default=-1.0)
-    return [
-        Job(row.of, *_fate(last[row.of], reports.get(last[row.of].more["container"][:12]), died, forgot), last[row.of])
-        if row.of in last
-        else Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row)
-        for row in of(rows, JOB_QUEUED)
-    ]
+    jobs = []
+    for row in of(rows, JOB_QUEUED):
+        end = last.get(row.of)
+        if end is None:
+            jobs.append(Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row))
+            continue
+        container = end.more["container"][:12]
+        jobs.append(Job(row.of, *_fate(end, reports.get(container), died, forgot, container in by_hand), end))
+    return jobs
 
 
-def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float) -> tuple[Fate, str]:
+def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float, by_hand: bool) -> tuple[Fate, str]:
     """By its last row, and what runnerd reported. A history that tells no result knows of none but good ones."""
     result = row.more.get("result", "Succeeded") if row.kind == JOB_ENDED else ""
     if result == "Succeeded":
@@ -62,6 +77,8 @@ def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float) ->
         return Fate.REPORTED, "GitHub had heard nothing of it for too long, and says so itself"
     if report is not None:
         outcome = str(report.more["detail"]).partition(":")[0]
+        if by_hand and outcome == "job" and str(report.more["detail"]).endswith(f": {result}"):
+            return Fate.REPORTED, "a person stopped its runner, which had the time to cancel it and to say so"
         seen = row.more.get("seen", True) and not any(row.at <= at <= report.at for at in died)
         if outcome in (REPORTS if seen else REPORTS_OF_THE_UNSEEN):
             return Fate.REPORTED, outcome

@@ -77,6 +77,8 @@ KILLED = [*BEGIN, job(3, "started"), job(5, "killed")]
 LEFT = [wants(5), wants(6, "runner-1")]
 REPORT = ended(6, "job lost: job 'x' was running")
 UNSEEN = ended(6, "killed: its container was removed from outside")
+#: Its runner had the time to cancel its job.
+CANCELED = [*BEGIN, job(3, "started"), job(5, "ended", result="Canceled"), ended(6, "job: job 'x': Canceled")]
 REFUSED = asked(30, wait=600.0)
 
 
@@ -99,6 +101,7 @@ def whole(history: list[Row]) -> list[Row]:
         [*BEGIN, job(3, "started"), job(700, "ended", result="Failed", unheard=True)],
         [*KILLED, REPORT, *END],
         [*BEGIN, job(3, "started"), stopped(4, by="person"), job(4, "killed"), REPORT],
+        [*CANCELED, stopped(4, by="person", working=False)],
         [*BEGIN, job(3, "started"), wants(50), stopped(150), job(150, "killed"), REPORT],
         [*BEGIN, job(3, "started"), row(50, "person", "stop", limit=0.0), stopped(50), job(50, "killed"), REPORT],
         [*BEGIN, job(3, "started"), stopped(1004), job(1004, "killed"), REPORT],
@@ -133,6 +136,8 @@ BUDGET = Budget(per_container=5, per_hour=40, besides=10)
         ("every queued job", [*KILLED, UNSEEN]),
         ("every queued job", [*BEGIN, job(3, "started"), job(4, "killed", seen=False), ended(6, "drained: asked for")]),
         ("every queued job", [*BEGIN, job(3, "started"), job(5, "ended", result="Canceled")]),
+        ("every queued job", CANCELED),
+        ("every queued job", [*CANCELED, stopped(4, working=False)]),
         (
             "every queued job",
             [*BEGIN, job(3, "started"), job(5, "ended", result="Failed"), ended(6, "job: 'x': Failed")],

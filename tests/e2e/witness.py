@@ -170,7 +170,8 @@ class Witness:
         ended = {row.of for row in of(rows, JOB_ENDED)}
         for number, job in jobs.items():
             if job["completed_at"] and number not in ended and number in runners:
-                rows.append(Row(moment(job["completed_at"]), *JOB_KILLED, number, {"runner": runners[number]}))
+                more = {"runner": runners[number], "container": where[number] or runners[number][-12:]}
+                rows.append(Row(moment(job["completed_at"]), *JOB_KILLED, number, more))
         return rows
 
     def _container_of(self, number: int) -> str:
