@@ -351,7 +351,7 @@ class Simulation:
             self.supervisor.round()
             time.sleep(0.002)
             while (
-                any(not flight.done() for flight in list(self.supervisor._flights.values()))
+                any(not flight.done() for flight in list(self.supervisor._flights._flights.values()))
                 and time.monotonic() < deadline
             ):
                 time.sleep(0.002)

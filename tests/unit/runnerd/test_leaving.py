@@ -87,10 +87,10 @@ def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(hos
     """Stops wait for their thread, long where Docker is slow; the runner is not to be taken away meanwhile."""
     host.online()
     host.world.take_job(host.of("runner-1"), "build")
-    executor, host.supervisor._executor = host.supervisor._executor, Late()
+    executor, host.supervisor._flights._executor = host.supervisor._flights._executor, Late()
     host.supervisor.drain([], "now", None)
     host.supervisor.round()
-    waiting, host.supervisor._executor = host.supervisor._executor, executor
+    waiting, host.supervisor._flights._executor = host.supervisor._flights._executor, executor
     host.supervisor.resume()
     if change == "a longer limit":
         host.supervisor.drain([], "drain", 5000.0)

@@ -11,10 +11,9 @@ observation older than its last action can ever be acted upon.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from pathlib import Path
 
 from .backoff import Backoff
@@ -22,14 +21,16 @@ from .broker import Broker
 from .clock import Clock
 from .core import decide
 from .demand import Demand, FixedDemand
+from .departures import Departures
 from .effects import Effects, Ended
 from .evidence import Listener
+from .flights import Flights
 from .gates import Gates
 from .journal import Journal
 from .lists import Lists
 from .model import Action, Adopt, Chase, Clear, Deregister, Fill, Refresh, Stop, Tri, World
 from .observe import Observer
-from .provider import Definition, Found, Provider, ProviderError
+from .provider import Definition, Found, Provider
 from .report import Reporter
 from .settings import Pool, Settings, SettingsError, load_settings
 from .status import Status
@@ -65,7 +66,6 @@ class Supervisor:
         self._provider = provider
         self._gates = gates
         self._clock = clock
-        self._executor = executor
         self._definition: Definition | None = None  # the one that the settings were last held against
         self._demand: Demand = FixedDemand(settings)
         self._effects = Effects(journal, provider, broker, gates, clock, look)
@@ -77,14 +77,14 @@ class Supervisor:
         self.observer = Observer(
             journal, provider, self._lists, gates, Listener(provider, self.wake), self._backoff, clock, look
         )
+        self._departures = Departures(provider, settings_file)
+        self._flights = Flights(executor, self._backoff, journal.folder, self.wake)
         self._wake = threading.Event()
         self._lock = threading.RLock()
         self._rounds = threading.Condition()
         self._begun = self._ended_rounds = 0
-        self._flights: dict[str, Future[Ended | None]] = {}
         self._refresh_wanted_at = float("-inf")
         self._wish = object()  # another one whenever people or playbooks ask for something
-        self._left: set[str] = set()
         self.restart_wanted: Callable[[], None] = lambda: None
         self.ended: list[Ended] = []  # for the metrics; taken by `take_ended`
         self.status = Status(version=settings.version)
@@ -113,7 +113,7 @@ class Supervisor:
             definition = self._follow_definition()
             wish = self._wish
             world, docker_error = self.observer.observe(
-                self.settings, self._demand.desired(), frozenset(self._flights), self._refresh_wanted_at
+                self.settings, self._demand.desired(), self._flights.names(), self._refresh_wanted_at
             )
             plan = decide(world)
             wake_at = plan.wake_at
@@ -124,11 +124,11 @@ class Supervisor:
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
             for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
-                if chore.name not in self._flights and self._backoff.failures(chore.name).retry_at <= world.now:
-                    self._fly(chore.name, chore.do)
+                if chore.name not in self._flights.names() and self._backoff.failures(chore.name).retry_at <= world.now:
+                    self._flights.fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
-            if not docker_error:  # else a slot that nobody knows may hold a job, whose work folder would go, too
-                self._release_left(world)
+            if not docker_error:
+                self._departures.release(world, self.settings, self._flights.names())
         with self._rounds:
             self._ended_rounds = this
             self._rounds.notify_all()
@@ -148,64 +148,44 @@ class Supervisor:
 
     def _land(self) -> None:
         """Take in what the finished actions brought."""
-        for name, flight in list(self._flights.items()):
-            if not flight.done():
-                continue
-            del self._flights[name]
-            try:
-                ended = flight.result()
-            except sqlite3.OperationalError as exc:
-                reason = (
-                    f"the journal cannot be written: {exc}. Do: see whether there is room in {self._journal.folder}"
-                )
-                log.error("%s: %s", name, reason)
-                self._backoff.broke(name, reason)
-                continue
-            except Exception as exc:  # a bug must not end the loop: the slot is tried again later, and the log tells
-                log.exception("%s: an action failed in an unforeseen way", name)
-                self._backoff.broke(name, f"internal error: {exc}")
-                continue
-            if ended is not None:
-                self.ended.append(ended)
-                self._updates.ended(ended, self._provider.definition())
-                self._backoff.ended(ended)
+        for ended in self._flights.land():
+            self.ended.append(ended)
+            self._updates.ended(ended, self._provider.definition())
+            self._backoff.ended(ended)
 
     # Acting
 
     def _launch(self, action: Action, world: World, definition: Definition, wish: object) -> None:
         if isinstance(action, Refresh):
-            self._fly(action.key, self._lists.refresh, action.key, self.settings)
+            self._flights.fly(action.key, self._lists.refresh, action.key, self.settings)
             return
         if isinstance(action, Chase):
             ghost = next(g for g in world.ghosts if g.name == action.name)
-            self._fly(action.name, self._effects.chase, ghost)
+            self._flights.fly(action.name, self._effects.chase, ghost)
             return
         view = next(v for v in world.slots if v.slot == action.slot)
         pool = self.settings.pool_of.get(action.slot)
         if isinstance(action, Fill):
             assert pool is not None
             # Should the Compose file be a newer one by now, the runner is one of an old definition, and goes again.
-            self._fly(action.slot, self._effects.fill, action.slot, pool, definition)
+            self._flights.fly(action.slot, self._effects.fill, action.slot, pool, definition)
         elif isinstance(action, Adopt):
             found = self.observer.found[action.slot]
             self._effects.adopt(action.slot, found, self._pool_of(found, pool))
             self.wake()
         elif isinstance(action, Deregister):
             assert view.attempt is not None
-            self._fly(action.slot, self._unless_asked, wish, self._effects.deregister, view.attempt, action.reason)
+            self._flights.fly(
+                action.slot, self._unless_asked, wish, self._effects.deregister, view.attempt, action.reason
+            )
         elif isinstance(action, Stop):
             assert view.attempt is not None
-            self._fly(action.slot, self._unless_asked, wish, self._effects.stop, view.attempt, action)
+            self._flights.fly(action.slot, self._unless_asked, wish, self._effects.stop, view.attempt, action)
         elif isinstance(action, Clear):
             assert view.attempt is not None
             since = view.output.listening_at
             online_for = world.now - since if since is not None else None
-            self._fly(action.slot, self._effects.clear, view.attempt, action, online_for)
-
-    def _fly(self, name: str, function: Callable[..., Ended | None], *arguments: object) -> None:
-        flight = self._executor.submit(function, *arguments)
-        self._flights[name] = flight
-        flight.add_done_callback(lambda dummy: self.wake())
+            self._flights.fly(action.slot, self._effects.clear, view.attempt, action, online_for)
 
     def _unless_asked(self, wish: object, effect: Callable[..., None], *arguments: object) -> None:
         """Take a runner away, unless people have asked for something else since: then the next round decides anew.
@@ -219,28 +199,6 @@ class Supervisor:
         """The pool whose credential reaches a container's runner: one of its scope, if there is one the slot's own."""
         here = [pool for pool in (slots, *self.settings.pools) if pool is not None and pool.scope == found.scope]
         return here[0] if here else slots
-
-    def _release_left(self, world: World) -> None:
-        """Take the slots that have left, and are empty, out of the Compose file."""
-        views = {view.slot: view for view in world.slots}
-        for slot in sorted(self._left):
-            view = views.get(slot)
-            if slot in self.settings.pool_of:
-                self._left.discard(slot)
-            elif view is None and slot not in self._flights and not self._wanted_on_disk(slot):
-                try:
-                    self._provider.release(slot)
-                    self._left.discard(slot)
-                except ProviderError as exc:
-                    log.warning("%s: %s", slot, exc)
-        self._left |= {view.slot for view in world.slots if view.slot not in self.settings.pool_of}
-
-    def _wanted_on_disk(self, slot: str) -> bool:
-        """A playbook may have written settings that we have not been told to read yet."""
-        try:
-            return slot in load_settings(self._settings_file).pool_of
-        except SettingsError:
-            return True
 
     # What people and playbooks ask for
 
@@ -277,13 +235,13 @@ class Supervisor:
                 log.warning("the old settings stay in force: %s", exc)
             else:
                 # Also those that left while no runnerd was there, or one that was killed before it took them out.
-                self._left |= definition.hashes.keys() - self.settings.pool_of.keys()
+                self._departures.add(definition.hashes.keys() - self.settings.pool_of.keys())
         return definition
 
     def _take(self, settings: Settings) -> None:
         """Go by these settings from now on."""
         with self._lock:
-            self._left |= self.settings.pool_of.keys() - settings.pool_of.keys()
+            self._departures.add(self.settings.pool_of.keys() - settings.pool_of.keys())
             self.settings = settings
             self._wish = object()
             self._demand = FixedDemand(settings)
