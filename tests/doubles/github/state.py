@@ -190,6 +190,7 @@ class GitHub:
         self.runners: dict[int, Runner] = {}  # registered now
         self.gone: list[Runner] = []
         self.jobs: dict[int, Job] = {}
+        self._unfinished: list[Job] = []  # those of them that time can change; it may hold some that have just ended
         self.issued: list[dict[str, Any]] = []  # every credential handed out, for leak scans
         self._access: dict[str, tuple[Runner, float]] = {}  # access token -> runner, end of life (wall)
         self._clients: dict[str, Runner] = {}
@@ -693,6 +694,7 @@ class GitHub:
         number = next(self._job_ids)
         job = Job(number, 9000 + number, name, scope.name, wanted, script, env, self.clock.now())
         self.jobs[number] = job
+        self._unfinished.append(job)
         self._changed()
         self.sweep()
         return job
@@ -781,7 +783,8 @@ class GitHub:
                     self.remove(runner, "deregistered silently", told=False)
             elif not self._has_job(runner) and now - runner.seen >= self._offline_life(runner):
                 self.remove(runner, "offline for too long")
-        for job in self.jobs.values():
+        self._unfinished = [job for job in self._unfinished if job.status != "completed" or job.held]
+        for job in self._unfinished:
             if job.status == "assigned" and real - job.since >= self.settings.pickup_life:
                 self._release(job)
                 job.status = "queued"
@@ -808,7 +811,7 @@ class GitHub:
         return runner.job is not None and runner.job.status in ("assigned", "in_progress")
 
     def _dispatch(self) -> None:
-        queued = [job for job in self.jobs.values() if job.status == "queued"]
+        queued = [job for job in self._unfinished if job.status == "queued"]
         idle = (
             [runner for runner in self.runners.values() if runner.job is None and self.online(runner)] if queued else []
         )
