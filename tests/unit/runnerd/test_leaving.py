@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 from prometheus_client import generate_latest
 
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github import errors
 from runnerd.clock import iso
+from runnerd.journal import read_events
 from runnerd.metrics import Metrics
 from runnerd.model import MachineStatus, Phase
 from runnerd.settings import MetricsSettings
@@ -80,6 +82,22 @@ def test_stop_now_ends_all_within_seconds(host: Host) -> None:
     assert host.world.containers == {}
     host.rounds(60)
     assert host.world.registered == {}
+
+
+def test_who_goes_at_the_limit_without_githubs_word_has_failed_at_nothing(host: Host) -> None:
+    """GitHub is down. A job that it may have given at that moment has its line, and the slot is not held back."""
+    host.online()
+    host.world.github = errors.Unreachable("deregister", message="no route", sent=False)
+    host.supervisor.drain([], "now", None)
+    host.rounds(30)
+    assert host.world.containers == {}
+    told = [event.detail for event in read_events(host.journal.folder, 0) if event.kind == "ended"]
+    assert len(told) == 3
+    assert all(detail.startswith("cut off: stopped now: the limit has passed") for detail in told), told
+    host.world.github = None
+    host.supervisor.resume()
+    host.rounds(2)
+    assert len(host.world.running()) == 3
 
 
 @pytest.mark.parametrize("change", ["resume", "a longer limit", "the playbook"])

@@ -264,8 +264,11 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
     state = "idle" if output.listening_at is not None or view.registration.online else "starting"
     last = None if view.leave_by is None else view.leave_by + limits.settle
     if last is not None and now >= last:
-        # It could not be deregistered in time (GitHub is down, say): what is left there is looked after as a ghost.
-        return _stop(view, Outcome.NEVER_ONLINE, f"{view.leaving.value}: the limit has passed", state)
+        # Whatever GitHub knows of it (or gives it at this moment): what is left there is looked after as a ghost.
+        reason = (
+            f"{view.leaving.value}: the limit has passed, and GitHub had not let it go; a job just given is cancelled"
+        )
+        return _stop(view, Outcome.CUT_OFF, reason, state)
     if not looked:
         return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=last)
     if view.registration.exists is Tri.NO:

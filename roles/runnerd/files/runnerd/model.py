@@ -53,6 +53,7 @@ class Outcome(str, Enum):
     JOB_LOST = "job lost"  # died with a job running
     JOB_CANCELLED = "job cancelled"  # stopped by us: a limit the user set, or `stop --now`
     DRAINED = "drained"  # deregistered while idle, then stopped
+    CUT_OFF = "cut off"  # stopped at a limit without a job that we knew of, but not deregistered in time
     KILLED = "killed"  # an idle runner's container was stopped or removed from outside
     ENDED_IDLE = "ended idle"  # the runner left without a job
     REMOVED_AT_GITHUB = "removed at GitHub"
@@ -68,7 +69,14 @@ class Outcome(str, Enum):
 FORGOTTEN_BY_GITHUB = frozenset({Outcome.JOB, Outcome.DRAINED, Outcome.NOT_CREATED, Outcome.NOT_REGISTERED})
 #: Outcomes that say nothing bad about the slot: it is filled again at once.
 BLAMELESS = frozenset(
-    {Outcome.JOB, Outcome.JOB_CANCELLED, Outcome.DRAINED, Outcome.INTERRUPTED, Outcome.HOST_RESTARTED}
+    {
+        Outcome.JOB,
+        Outcome.JOB_CANCELLED,
+        Outcome.DRAINED,
+        Outcome.CUT_OFF,
+        Outcome.INTERRUPTED,
+        Outcome.HOST_RESTARTED,
+    }
 )
 
 
