@@ -57,6 +57,8 @@ import json, sqlite3
 journal = sqlite3.connect("file:/var/lib/runnerd/journal.sqlite?mode=ro", uri=True, timeout=10)
 print(json.dumps(journal.execute("select at_wall, slot, runner, kind, detail from event order by id").fetchall()))
 """
+#: How the name of a container ends that is the Docker of a runner's own.
+COMPANION = "-docker"
 #: Seconds between a thing and its being written down.
 LATE = 0.2
 
@@ -103,11 +105,11 @@ class Witness:
     def settle(self, count: int = COUNT, seconds: float = 240) -> None:
         """Wait until all is well, then write down what there is, everywhere."""
         self.rig.idle(count, seconds)
-        eventually(lambda: len(self.rig.github.runners()) == len(self.rig.containers()) == count, 60, self.rig.tell)
-        here = {number[:12]: name.removeprefix("github-") for name, number in self.rig.containers().items()}
+        eventually(lambda: len(self.rig.github.runners()) == len(self._machines()) == count, 60, self.rig.tell)
+        here = {machine[0][:12]: slot for slot, machine in self._machines().items()}
         used = [
             mount["Name"]
-            for container in json.loads(self.rig.host.docker("inspect", *here))
+            for container in json.loads(self.rig.host.docker("inspect", *self.rig.containers().values()))
             for mount in container["Mounts"]
             if mount["Type"] == "volume"
         ]
@@ -123,6 +125,18 @@ class Witness:
         self._rows.append(Row(now, *QUIET, "", quiet))
         names = sorted(runner["name"] for runner in self.rig.github.runners())
         self._rows.append(Row(now, *REGISTERED, "", {"names": names}))
+
+    def _machines(self) -> dict[str, list[str]]:
+        """Slot -> the ids of its runner's container, and of its Docker's where it has one of its own.
+
+        What has lost its other half is under a name of its own, so that it is one too many.
+        """
+        containers = {name.removeprefix("github-"): number for name, number in sorted(self.rig.containers().items())}
+        whole: dict[str, list[str]] = {}
+        for name, number in containers.items():
+            runner = name.removesuffix(COMPANION)
+            whole.setdefault(runner if runner in containers else name, []).append(number)
+        return whole
 
     def judge(self) -> None:
         """Hold the statements against all that was seen."""
@@ -230,6 +244,8 @@ class Witness:
                 continue
             seen.add((event["timeNano"], number, action))
             slot = event["Actor"]["Attributes"]["name"].removeprefix("github-")
+            if slot.endswith(COMPANION):
+                continue  # it is made, started and removed with its runner; whether it is, `settle` tells
             if action == "create":
                 rows.append(Row(at, *CREATED, number, {"slot": slot}))
             elif action == "attach":

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,12 @@ def rig(shared: Rig) -> Rig:
     """The host with three idle runners."""
     shared.base()
     return shared
+
+
+@pytest.fixture(scope="session")
+def dind(shared: Rig) -> dict[str, Any]:
+    """The variables of one runner with a Docker of its own."""
+    image = shared.lab.push_dind().reference
+    # The daemon in the container does not know the lab's authority.
+    arguments = ["--insecure-registry=registry.test"]
+    return {"docker": "dind", "dind_image": image, "dind_arguments": arguments, "count": 1, "memory": "512m"}

@@ -51,15 +51,6 @@ def busybox(shared: Rig) -> str:
     return shared.lab.push_busybox().reference
 
 
-@pytest.fixture(scope="module")
-def dind(shared: Rig) -> dict[str, Any]:
-    """The variables of one runner with a Docker of its own."""
-    image = shared.lab.push_dind().reference
-    # The daemon in the container does not know the lab's authority.
-    arguments = ["--insecure-registry=registry.test"]
-    return {"docker": "dind", "dind_image": image, "dind_arguments": arguments, "count": 1, "memory": "512m"}
-
-
 def fresh_volumes(rig: Rig) -> set[str]:
     """The volumes that have to be new with every runner."""
     return {name for name in rig.volumes() if "externals" not in name}

@@ -7,17 +7,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.rig import COUNT, Rig
+from tests.e2e.shared_host.chaos.conftest import CRASH
 from tests.e2e.witness import Witness
 from tests.lab.common import eventually
 
-#: systemd reads it at each start of runnerd; it is taken away before the next one.
-CRASH = "/var/lib/runnerd-crash"
-DROP_IN = f"[Service]\nEnvironmentFile=-{CRASH}\n"
 POINTS = [
     f"{effect}.{when}"
     for effect in ("create", "mint", "start", "deregister", "stop", "remove")
@@ -25,22 +22,15 @@ POINTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def crash(shared: Rig) -> Iterator[None]:
-    """The unit reads where runnerd is to end."""
-    folder = "/etc/systemd/system/runnerd.service.d"
-    shared.host.exec("mkdir", "-p", folder)
-    shared.host.write(f"{folder}/crash.conf", DROP_IN)
-    shared.host.exec("systemctl", "daemon-reload")
-    yield
-    shared.host.exec("rm", "-r", folder)
-    shared.host.exec("systemctl", "daemon-reload")
-
-
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.usefixtures("crash")
 def test_killed_at_a_side_effect(rig: Rig, witness: Witness, point: str) -> None:
     """Promise 4: runnerd is gone before or after it has done something; the next one finds its way, a job goes on."""
+    killed_at(rig, witness, point)
+
+
+def killed_at(rig: Rig, witness: Witness, point: str) -> None:
+    """A job runs in one slot; at another one runnerd does something, and is killed at it."""
     number = rig.counting()
     slot = next(name for name, each in sorted(rig.slots().items()) if each["state"] == "idle")
     rig.host.write(CRASH, f"RUNNERD_CRASH_AT={point}\n")

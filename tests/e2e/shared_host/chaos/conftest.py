@@ -13,6 +13,9 @@ import pytest
 from tests.e2e.rig import Rig
 from tests.e2e.witness import Witness
 
+#: systemd reads it at each start of runnerd; it is taken away before the next one.
+CRASH = "/var/lib/runnerd-crash"
+DROP_IN = f"[Service]\nEnvironmentFile=-{CRASH}\n"
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
 
@@ -34,3 +37,15 @@ def witness(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Witness]:
             return  # where it stopped, nothing may ever be quiet
         witness.settle()
         witness.judge()
+
+
+@pytest.fixture(scope="module")
+def crash(shared: Rig) -> Iterator[None]:
+    """The unit reads where runnerd is to end."""
+    folder = "/etc/systemd/system/runnerd.service.d"
+    shared.host.exec("mkdir", "-p", folder)
+    shared.host.write(f"{folder}/crash.conf", DROP_IN)
+    shared.host.exec("systemctl", "daemon-reload")
+    yield
+    shared.host.exec("rm", "-r", folder)
+    shared.host.exec("systemctl", "daemon-reload")
