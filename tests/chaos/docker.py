@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runnerd.composefile import replace_text, with_image, without_slot
+from runnerd.engine import LOOK_TIMEOUT
 from runnerd.model import Machine, MachineStatus, Tri
-from runnerd.provider import LOOK_TIMEOUT, Definition, Delivery, Found, ProviderDown, ProviderError
+from runnerd.provider import Definition, Delivery, Found, ProviderDown, ProviderError
 
 from .compose import BROKEN_IMAGE, Images, defined
 from .github import Service

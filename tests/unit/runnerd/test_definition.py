@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from runnerd.provider import DEFINITION_RETRY, ComposeProvider, Definition
+from runnerd.containers import ComposeProvider
+from runnerd.project import DEFINITION_RETRY
+from runnerd.provider import Definition
 from runnerd.settings import ComposeSettings
 from tests.unit.runnerd.fakes import FakeClock
 

@@ -21,9 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from runnerd.containers import ComposeProvider
 from runnerd.evidence import Listener
 from runnerd.model import Output
-from runnerd.provider import ComposeProvider
 from runnerd.settings import ComposeSettings
 from tests.unit.runnerd.fakes import FakeClock
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from .broker import GitHubBroker
 from .clock import Clock
+from .containers import ComposeProvider
 from .control import DEFAULT_SOCKET, ControlServer
 from .evidence import workers
 from .gates import Gates
 from .journal import Journal
 from .metrics import Metrics
 from .notify import notify
-from .provider import ComposeProvider
 from .settings import load_credentials, load_settings
 from .supervisor import Supervisor
 
