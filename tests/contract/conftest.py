@@ -15,9 +15,11 @@ import trustme
 
 from tests.contract import description, proxmox
 from tests.contract.client import Rest, Runner
+from tests.contract.role import KEY_FILE
 from tests.doubles.github.api import OPERATIONS
 from tests.doubles.github.server import Double, running
 from tests.doubles.proxmox import server as pve
+from tests.doubles.proxmox.machines import MachinesInMemory
 
 TOKEN = "ghp_contract-admin"
 CREDENTIALS = {
@@ -115,3 +117,10 @@ def pve_double(pve_tls: tuple[Path, Path], pve_options: dict[str, Any]) -> Itera
 def pve_api(pve_double: pve.Double, pve_tls: tuple[Path, Path]) -> proxmox.Api:
     """proxmoxer, with the token."""
     return proxmox.Api(pve_double, pve_tls[1])
+
+
+@pytest.fixture
+def host_key(pve_double: pve.Double) -> None:
+    """Each VM has one that looks like one."""
+    assert isinstance(pve_double.machines, MachinesInMemory)
+    pve_double.machines.files[KEY_FILE] = f"ssh-ed25519 {'A' * 68} root@runner\n".encode()

@@ -44,6 +44,24 @@ _SENT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+#: All that takes a privilege.
+EVERYTHING = {
+    "cores": 2,
+    "memory": 2048,
+    "balloon": 512,
+    "cpu_type": "host",
+    "disk_size": "20G",
+    "bridge": "vmbr0",
+    "vlan": 7,
+    "user": "admin",
+    "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host"],
+    "nameservers": ["192.0.2.1"],
+    "search_domain": "home.lan",
+    "tags": ["ci"],
+    "description": "text",
+}
+
+
 def documented(major: int, template: bool = False) -> Json:
     """The access rules that the role's README has an administrator make for this version of Proxmox VE.
 
@@ -57,6 +75,12 @@ def documented(major: int, template: bool = False) -> Json:
     rules, pools = pveum.rules(told, SECRET)
     assert pools == ["runners"]
     return rules
+
+
+def cluster(major: int = 9, **changes: Any) -> dict[str, Any]:
+    """What the double is to be: one that an administrator has prepared as the README says."""
+    usual = {"access": documented(major), "settings": {"version": VERSIONS[major]}}
+    return {**usual, "cluster": {"pools": {"runners": {}}, **changes.pop("cluster", {})}, **changes}
 
 
 def without(rules: Json, role: str, privilege: str) -> Json:

@@ -6,12 +6,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,124 +15,18 @@ from proxmoxer import ResourceException
 
 from ansible_collections.ephemeral.github_runners.plugins.filter import proxmox_vm as filters
 from ansible_collections.ephemeral.github_runners.plugins.plugin_utils import vm_ask
-from tests.contract.proxmox import SECRET, USER
-from tests.contract.role import KEY_FILE, VERSIONS, Role, documented, without
-from tests.doubles.proxmox import pveum
-from tests.doubles.proxmox.machines import MachinesInMemory
+from tests.contract.proxmox import USER
+from tests.contract.role import Role, cluster, documented
 from tests.doubles.proxmox.server import Double
-from tests.gates import community_proxmox
-from tests.lab.common import CHECKOUT
 
+pytestmark = pytest.mark.usefixtures("host_key")
 OWNER = "ephemeral-github-runners"
-#: All that takes a privilege.
-EVERYTHING = {
-    "cores": 2,
-    "memory": 2048,
-    "balloon": 512,
-    "cpu_type": "host",
-    "disk_size": "20G",
-    "bridge": "vmbr0",
-    "vlan": 7,
-    "user": "admin",
-    "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host"],
-    "nameservers": ["192.0.2.1"],
-    "search_domain": "home.lan",
-    "tags": ["ci"],
-    "description": "text",
-}
-
-
-def cluster(major: int = 9, **changes: Any) -> dict[str, Any]:
-    """What the double is to be: one that an administrator has prepared as the README says."""
-    usual = {"access": documented(major), "settings": {"version": VERSIONS[major]}}
-    return {**usual, "cluster": {"pools": {"runners": {}}, **changes.pop("cluster", {})}, **changes}
-
-
-def versions() -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("pve_options", [cluster(8), cluster(9)], ids=["8", "9"])
-
-
-@pytest.fixture(autouse=True)
-def host_key(pve_double: Double) -> None:
-    """Each VM has one that looks like one."""
-    assert isinstance(pve_double.machines, MachinesInMemory)
-    pve_double.machines.files[KEY_FILE] = f"ssh-ed25519 {'A' * 68} root@runner\n".encode()
 
 
 @pytest.fixture
 def pve_options() -> dict[str, Any]:
     """Proxmox VE 9."""
     return cluster()
-
-
-@versions()
-def test_what_is_documented_is_enough(pve_double: Double, pve_tls: tuple[Path, Path]) -> None:
-    """From nothing to a VM with an address and a host key, and back."""
-    role = Role(pve_double, pve_tls[1], **EVERYTHING)
-    plan = role.plan()
-    assert plan["problems"] == []
-    (act,) = plan["vms"]
-    assert act["actions"] == ["create", "update", "resize", "start"]
-    role.do(act)
-    again = role.plan()
-    assert (again["problems"], again["vms"][0]["actions"]) == ([], [])
-    found = role.reached()
-    assert (found["problems"], found["key"]["from_agent"]) == ([], True)
-    role.destroy()
-    assert list(pve_double.admin.state()["vms"]) == ["9999"]
-
-
-#: Each privilege of the README: version, role, privilege.
-LISTED = [
-    (major, role, privilege)
-    for major in VERSIONS
-    for role, privileges in documented(major)["roles"].items()
-    for privilege in privileges
-]
-
-
-@pytest.mark.parametrize(
-    ("pve_options", "role_name", "privilege"),
-    [(cluster(major), role, privilege) for major, role, privilege in LISTED],
-    ids=[f"{major}-{role}-{privilege}" for major, role, privilege in LISTED],
-)
-def test_any_privilege_less_is_named(
-    pve_options: dict[str, Any], pve_double: Double, pve_tls: tuple[Path, Path], role_name: str, privilege: str
-) -> None:
-    """It is told beforehand which one; and Proxmox VE refuses without it, so that none is documented in vain."""
-    rules = pve_options["access"]
-    role = Role(pve_double, pve_tls[1], **EVERYTHING)
-    (act,) = role.plan()["vms"]
-    pve_double.admin.access(**without(rules, role_name, privilege))
-    if privilege == "VM.GuestAgent.FileRead":  # a run goes on without it, and says so
-        assert role.problems() == []
-        role.do(act)
-        key = role.reached()["key"]
-        assert (key["from_agent"], privilege in key["why_not"]) == (False, True)
-        return
-    problem = "\n".join(role.problems())
-    assert privilege in problem
-    where = {entry["path"] for entry in rules["acl"] if entry["role"] == role_name}
-    assert any(path in problem or path.rpartition("/")[2] in problem for path in where)
-    if (role_name, privilege) == ("GitHubRunnersTemplate", "VM.Audit"):
-        assert role.ask("/nodes/pve/qemu/9999/config")["status"] == 403
-        return
-    if privilege == "Datastore.Audit":  # to clone takes none, to look beforehand does
-        assert "storage" not in {each["type"] for each in role.ask("/cluster/resources")["data"]}
-        return
-    # Of all these it is only VM.Allocate that Proxmox VE does not name itself.
-    words = "Permission check failed$" if privilege == "VM.Allocate" else privilege
-    with pytest.raises(ResourceException, match=words):
-        role.do(act)
-
-
-def test_what_an_administrator_may_not_type_twice() -> None:
-    """The commands are not for a shell that would stumble: the double's own check of them."""
-    with pytest.raises(ValueError, match="R is there already"):
-        pveum.rules("pveum role add R --privs VM.Audit\npveum role add R --privs VM.Audit", SECRET)
-    with pytest.raises(ValueError, match="no such command"):
-        pveum.rules("pveum role delete R", SECRET)
-    assert documented(9)["users"][USER]["tokens"]["runners"]["privsep"]
 
 
 def _change(**things: Any) -> Callable[[Double], object]:
@@ -394,73 +282,3 @@ def test_two_clones_with_one_machine_id(pve_double: Double, pve_tls: tuple[Path,
         role.do(act)
     (problem,) = role.reached()["problems"]
     assert "runner-b (251 on pve): it has the address 192.0.2.100, as runner-a has. Do: empty /etc/" in problem
-
-
-@pytest.mark.parametrize("major", [1, 2], ids=["community1", "community2"])
-def test_the_inventory_that_is_shipped(
-    pve_double: Double, pve_tls: tuple[Path, Path], tmp_path: Path, major: int
-) -> None:
-    """Ours that run, by tag or description, with the address of the agent or of cloud-init, or none; no stranger and no
-    template. And whoever follows what it says of the authority still trusts GitHub's."""
-    role = Role(pve_double, pve_tls[1], user="admin")
-    role.do(role.plan()["vms"][0])
-    usual = {"net0": "virtio=BC:24:11:00:02:51,bridge=vmbr0", "ipconfig0": "ip=192.0.2.51/24,gw=192.0.2.1"}
-    pve_double.admin.define(
-        vms={
-            "251": {"config": {**usual, "name": "described", "description": f"Mine\n\n{OWNER}\n"}},
-            "252": {"config": {**usual, "name": "theirs", "tags": "ci"}},
-            "253": {"config": {**usual, "name": "model", "tags": OWNER, "template": 1}},
-            "254": {"config": {**usual, "name": "off", "tags": OWNER}},
-            "255": {"config": {**usual, "name": "silent", "tags": OWNER, "ipconfig0": "ip=dhcp", "agent": "1"}},
-            "256": {"config": {"name": "bare", "tags": OWNER}},
-        },
-        pools={"runners": {"vms": [251, 252, 253, 254, 255, 256]}},
-    )
-    pve_double.admin.fault(agent_silent=True, vmid=255)
-    for vmid in (251, 255, 256):
-        role.api.wait(role.api.vm(vmid).status.start.post())
-    source = tmp_path / "inventory.proxmox.yml"
-    shutil.copy(CHECKOUT / source.name, source)
-    told = {
-        "PROXMOX_URL": f"https://{pve_double.host}:{pve_double.port}",
-        "PROXMOX_TOKEN_SECRET": SECRET,
-        "REQUESTS_CA_BUNDLE": _followed(source, pve_tls[1]),
-        "ANSIBLE_COLLECTIONS_PATH": str(community_proxmox.path(major)),
-        "HOME": str(tmp_path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "ansible", "inventory", "-i", str(source), "--list", "--export"],
-        env={**{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}, **told},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert SECRET not in done.stdout + done.stderr
-    found = json.loads(done.stdout)
-    assert sorted(found["github_runners"]["hosts"]) == ["bare", "described", "gh-runner-01", "silent"]
-    hosts = found["_meta"]["hostvars"]
-    addresses = {name: _plain(told["ansible_host"]) for name, told in hosts.items() if "ansible_host" in told}
-    ours = {"gh-runner-01": "192.0.2.100", "described": "192.0.2.51"}
-    assert {name: addresses[name] for name in found["github_runners"]["hosts"] if name in addresses} == ours
-    assert (_plain(hosts["gh-runner-01"]["ansible_user"]), "ansible_user" in hosts["described"]) == ("admin", False)
-
-
-def _followed(inventory: Path, authority: Path) -> str:
-    """REQUESTS_CA_BUNDLE, as who follows the inventory's words has it. It takes the place of all other authorities."""
-    system = inventory.parent / "ca-certificates.crt"
-    system.write_text("the system's\n")
-    shutil.copy(authority, inventory.parent / "pve-root-ca.pem")
-    said = re.findall(r"^#   ((?:cat|export) .+)$", inventory.read_text("utf-8"), re.MULTILINE)
-    script = "\n".join(["set -eu", *said, 'printf %s "$REQUESTS_CA_BUNDLE"'])
-    assert f"/etc/ssl/certs/{system.name}" in script
-    script = script.replace(f"/etc/ssl/certs/{system.name}", str(system))
-    done = subprocess.run(["bash", "-c", script], cwd=inventory.parent, capture_output=True, text=True, check=True)
-    assert Path(done.stdout).read_text("utf-8") == system.read_text("utf-8") + authority.read_text("utf-8")
-    return done.stdout
-
-
-def _plain(value: Any) -> Any:
-    """A text that came from outside, whichever way Ansible exports it."""
-    return value["__ansible_unsafe"] if isinstance(value, dict) else value
