@@ -61,6 +61,8 @@ print(json.dumps(journal.execute("select at_wall, slot, runner, kind, detail fro
 COMPANION = "-docker"
 #: Seconds between a thing and its being written down.
 LATE = 0.2
+#: Seconds until runnerd has read an answer, and all its threads know that GitHub wants rest.
+ON_ITS_WAY = 0.05
 
 
 class Witness:
@@ -196,7 +198,7 @@ class Witness:
     def _github(self) -> list[Row]:
         return [
             Row(
-                entry["answered_at"],
+                entry["answered_at"] + (ON_ITS_WAY if entry["rest_until"] else 0),
                 *ASKED,
                 entry["path"],
                 {
