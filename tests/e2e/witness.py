@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from runnerd.journal import EVENTS_KEPT
 from tests.chaos.history import (
     ASKED,
     CREATED,
@@ -50,12 +51,6 @@ while :; do
         --filter type=container --format '{{{{json .}}}}' >>{EVENTS}
     sleep 0.1
 done
-"""
-#: What runnerd told, with the times that `runnerd events` cuts to whole seconds.
-TOLD = """
-import json, sqlite3
-journal = sqlite3.connect("file:/var/lib/runnerd/journal.sqlite?mode=ro", uri=True, timeout=10)
-print(json.dumps(journal.execute("select at_wall, slot, runner, kind, detail from event order by id").fetchall()))
 """
 #: How the name of a container ends that is the Docker of a runner's own.
 COMPANION = "-docker"
@@ -213,11 +208,17 @@ class Witness:
         ]
 
     def _runnerd(self) -> list[Row]:
-        told: list[tuple[float, str, str, str, str]] = json.loads(self.rig.host.exec("python3", "-c", TOLD).stdout)
+        lines = self.rig.runnerd("events", "--json", "--last", str(EVENTS_KEPT)).splitlines()
         return [
-            Row(at, "runnerd", kind, runner or slot, {"slot": slot, "detail": detail})
-            for at, slot, runner, kind, detail in told
-            if at >= self._began
+            Row(
+                moment(told["at"]),
+                "runnerd",
+                told["kind"],
+                told["runner"] or told["slot"],
+                {"slot": told["slot"], "detail": told["detail"]},
+            )
+            for told in map(json.loads, lines)
+            if moment(told["at"]) >= self._began
         ]
 
     def _errors(self) -> list[Row]:

@@ -18,6 +18,7 @@ import pytest
 from runnerd import cli
 from runnerd.control import ControlServer
 from tests.doubles.github.server import running
+from tests.doubles.github.settings import moment
 from tests.lab.keys import Authority
 from tests.unit.runnerd.test_supervisor import Host
 from tests.unit.runnerd.test_updates import NEW, OLD, TAG
@@ -116,3 +117,18 @@ def test_check_online(check: list[str], capsys: pytest.CaptureFixture[str]) -> N
     Path(check[-1]).write_text(json.dumps({"other": {"token": TOKEN}}))
     assert cli.main(check) == 2
     assert "credentials file does not hold it" in capsys.readouterr().err
+
+
+def test_events_for_programs(host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An object a line, with the same words as the lines for people."""
+    monkeypatch.setattr(cli, "STATE", host.journal.folder)
+    assert update(host) == 0
+    capsys.readouterr()
+    assert cli.main(["events", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert cli.main(["events"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(told) == len(lines) > 2
+    for event, line in zip(told, lines, strict=True):
+        assert all(event[name] in line for name in ("slot", "kind", "detail", "runner"))
+        assert abs(moment(event["at"]) - host.clock.wall()) < 3600 and event["at"][:19] == line[:19]

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from .clock import iso
 from .control import DEFAULT_SOCKET, NoDaemon, Refused, ask
-from .journal import JournalError, read_events, read_live
+from .journal import Event, JournalError, read_events, read_live
 from .settings import DEFAULT_SETTINGS, SettingsError, load_credentials, load_settings
 from .status import duration, table, upkeep
 
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     events = add("events", _events, "what happened")
     events.add_argument("--follow", "-f", action="store_true", help="go on as it happens")
     events.add_argument("--last", type=int, default=50, help="lines to begin with (default: %(default)s)")
+    events.add_argument("--json", action="store_true", help="an object a line, times with milliseconds")
     logs = add("logs", _logs, "the output of a slot's runners, past ones too (from the journal of systemd)")
     logs.add_argument("slot", metavar="SLOT", help="such as runner-1, or 1")
     logs.add_argument("--follow", "-f", action="store_true", help="go on as it is written")
@@ -292,13 +293,21 @@ def _events(options: argparse.Namespace) -> int:
     events = read_events(STATE, 0, options.last)
     while True:
         for event in events:
-            where = event.slot or "-"
-            print(f"{iso(event.at_wall)}  {where}  {event.kind}  {event.detail}  {event.runner}".rstrip(), flush=True)
+            print(json.dumps(_event(event)) if options.json else _event_line(event), flush=True)
             last = event.id
         if not options.follow:
             return DONE
         time.sleep(LOOK)
         events = read_events(STATE, last)
+
+
+def _event(event: Event) -> dict[str, object]:
+    facts = {"slot": event.slot, "runner": event.runner, "kind": event.kind, "detail": event.detail}
+    return {"id": event.id, "at": iso(event.at_wall, "milliseconds"), **facts}
+
+
+def _event_line(event: Event) -> str:
+    return f"{iso(event.at_wall)}  {event.slot or '-'}  {event.kind}  {event.detail}  {event.runner}".rstrip()
 
 
 def _logs(options: argparse.Namespace) -> NoReturn:

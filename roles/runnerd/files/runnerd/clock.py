@@ -32,6 +32,6 @@ class Clock:
         return f"{kernel}/{fields[19]}"
 
 
-def iso(wall: float) -> str:
-    """Epoch seconds as people and `status --json` write them, e.g. `2026-11-21T10:00:00Z`."""
-    return datetime.fromtimestamp(wall, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso(wall: float, timespec: str = "seconds") -> str:
+    """Epoch seconds as people and `status --json` write them: `2026-11-21T10:00:00Z`, or with `milliseconds`."""
+    return datetime.fromtimestamp(wall, timezone.utc).isoformat(timespec=timespec).replace("+00:00", "Z")
