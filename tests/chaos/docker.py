@@ -128,7 +128,10 @@ class Engine:
         with self._change("create", slot, takes=0.05):
             if any(c.slot == slot for c in self.all):
                 raise ProviderError(f"the container of {slot} is there already")
-            spec = self.definition().hashes[slot]
+            definition = self.definition()
+            spec = definition.hashes.get(slot)
+            if spec is None:  # the file was broken since, by a person
+                raise ProviderError(definition.error or f"no such service: {slot}")
             image = spec.split(" ")[0]
             if image not in self.images.local:
                 raise ProviderError(f"No such image: {image}")
