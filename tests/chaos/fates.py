@@ -54,7 +54,7 @@ def fates(rows: Sequence[Row]) -> list[Job]:
     last = {row.of: row for row in of(rows, JOB_ENDED, JOB_KILLED)}
     # By the end of the runner's name, which is its container's: after a loss of the journal it may have another prefix.
     reports = {row.of[-12:]: row for row in of(rows, ATTEMPT_ENDED) if row.more["detail"].partition(":")[2].strip()}
-    by_hand = {row.of[:12] for row in of(rows, STOPPED) if row.more["by"] == "person"}
+    by_hand = {row.of[:12]: row.at for row in reversed(list(of(rows, STOPPED))) if row.more["by"] == "person"}
     died = [row.at for row in of(rows, PROCESS_ENDED)]
     forgot = max((row.at for row in of(rows, FORGETS)), default=-1.0)
     jobs = []
@@ -64,7 +64,8 @@ def fates(rows: Sequence[Row]) -> list[Job]:
             jobs.append(Job(row.of, Fate.LOST, "never ended" if row.of in started else "never ran", row))
             continue
         container = end.more["container"][:12]
-        jobs.append(Job(row.of, *_fate(end, reports.get(container), died, forgot, container in by_hand), end))
+        by_hand_before = by_hand.get(container, end.at) < end.at
+        jobs.append(Job(row.of, *_fate(end, reports.get(container), died, forgot, by_hand_before), end))
     return jobs
 
 
@@ -77,7 +78,7 @@ def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float, by
         return Fate.REPORTED, "GitHub had heard nothing of it for too long, and says so itself"
     if report is not None:
         outcome = str(report.more["detail"]).partition(":")[0]
-        if by_hand and outcome == "job" and str(report.more["detail"]).endswith(f": {result}"):
+        if by_hand and result == "Canceled" and outcome == "job" and str(report.more["detail"]).endswith(": Canceled"):
             return Fate.REPORTED, "a person stopped its runner, which had the time to cancel it and to say so"
         seen = row.more.get("seen", True) and not any(row.at <= at <= report.at for at in died)
         if outcome in (REPORTS if seen else REPORTS_OF_THE_UNSEEN):

@@ -138,6 +138,17 @@ BUDGET = Budget(per_container=5, per_hour=40, besides=10)
         ("every queued job", [*BEGIN, job(3, "started"), job(5, "ended", result="Canceled")]),
         ("every queued job", CANCELED),
         ("every queued job", [*CANCELED, stopped(4, working=False)]),
+        ("every queued job", [*CANCELED, stopped(300, by="person", working=False)]),
+        (
+            "every queued job",
+            [
+                *BEGIN,
+                job(3, "started"),
+                stopped(4, by="person", working=False),
+                job(5, "ended", result="Failed"),
+                ended(6, "job: job 'x': Failed"),
+            ],
+        ),
         (
             "every queued job",
             [*BEGIN, job(3, "started"), job(5, "ended", result="Failed"), ended(6, "job: 'x': Failed")],

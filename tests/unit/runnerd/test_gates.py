@@ -132,17 +132,20 @@ def test_the_next_runnerd_goes_on_resting_also_for_scopes_that_left(double: Doub
     assert gates.all()[BUDGET].until == pytest.approx(clock.at + 500, abs=5)
 
 
-def test_a_limit_holds_though_it_cannot_be_written_down(double: Double, begin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_holds_though_it_cannot_be_written_down_and_is_as_soon_as_it_can(
+    double: Double, begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broker, gates = begin()
 
     def full(*dummy: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Journal, "close_gate", full)
-    double.admin.fault(status=429, retry_after=60, times=1)
-    with pytest.raises(sqlite3.OperationalError):
-        broker.runners("my-org", "default")
-    assert gates.all()[BUDGET].told
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "close_gate", full)
+        told_to_rest(double, lambda: broker.runners("my-org", "default"))
+        refused_here(double, broker, "me/home")
+    assert gates.all()[BUDGET].told, "a round goes by"
+    broker, gates = begin()
     refused_here(double, broker, "me/home")
 
 

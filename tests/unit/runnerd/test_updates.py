@@ -208,12 +208,18 @@ def test_due_within_the_day_is_spread(host: Host) -> None:
 def test_an_image_whose_runners_never_come_online_is_pulled_anew(host: Host, ends: bool) -> None:
     """Its program `ends` at once, or does nothing. Whoever has pushed a broken image will push another one."""
     host.world.file_images = {TAG: NEW}
-    host.world.images.here = {TAG: NEW}
+    host.world.images.here = host.world.images.registry = {TAG: NEW}
     for container in host.world.running():
         host.world.take_away(container)
-    for _dummy in range(120):
-        if ends:
-            for container in host.world.running():
-                host.world.die(container, 1)
-        host.rounds(1, step=5)
-    assert host.world.images.pulls == [TAG], "once an hour is enough"
+
+    def minutes(count: int) -> None:
+        for _dummy in range(2 * count):
+            if ends:
+                for container in host.world.running():
+                    host.world.die(container, 1)
+            host.rounds(1, step=30)
+
+    minutes(50)
+    assert host.world.images.pulls == [TAG]
+    minutes(8 * 60 - 50)
+    assert 3 <= len(host.world.images.pulls) <= 5, "less and less often: something else may be to blame"

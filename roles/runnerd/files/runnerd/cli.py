@@ -150,13 +150,15 @@ def _show(status: dict[str, Any], as_json: bool) -> None:
 def _wait(options: argparse.Namespace) -> int:
     """Green only by GitHub's own word: its list is asked for until it shows every runner, at most every few seconds."""
     deadline = time.monotonic() + options.timeout
-    asked = -ASK_GITHUB
+    asked, for_github = -ASK_GITHUB, True
     while True:
-        refresh = time.monotonic() - asked >= ASK_GITHUB
+        refresh = for_github and time.monotonic() - asked >= ASK_GITHUB
         status = _ask_patiently(options.socket, "status", refresh=refresh)
         if refresh:
             asked = time.monotonic()
         missing = [slot for slot in status["slots"] if is_missing(slot, options.drained)]
+        # GitHub's list says nothing of how long a job still takes.
+        for_github = any(is_missing(slot, drained=False) for slot in missing)
         if (status["daemon"] and not missing) or time.monotonic() >= deadline:
             break
         time.sleep(LOOK)

@@ -125,6 +125,7 @@ class ComposeProvider:
 
     def create(self, slot: str) -> str:
         """`docker compose create` of the slot's services, then its id; never one that was used before."""
+        self._project.definition()  # it may take long, and others wait for the lock
         with self._project.lock:
             # A companion outlives a runner that is removed by hand, and Compose would take it for the new one's.
             self._discard(slot, lambda one, all_of_them: is_companion(one) and runner_of(one) not in all_of_them)

@@ -265,10 +265,7 @@ def _running(view: SlotView, attempt: Attempt, world: World) -> _Verdict:
     last = None if view.leave_by is None else view.leave_by + limits.settle
     if last is not None and now >= last:
         # Whatever GitHub knows of it (or gives it at this moment): what is left there is looked after as a ghost.
-        reason = (
-            f"{view.leaving.value}: the limit has passed, and GitHub had not let it go; a job just given is cancelled"
-        )
-        return _stop(view, Outcome.CUT_OFF, reason, state)
+        return _stop(view, Outcome.CUT_OFF, f"{view.leaving.value}: the limit has passed", state)
     if not looked:
         return _Verdict(state, "cannot look into the container to see whether a job runs", wake_at=last)
     if view.registration.exists is Tri.NO:
@@ -350,9 +347,12 @@ def classify(view: SlotView) -> tuple[Outcome, str]:
     how = _how_it_died(view, gone)
     if output.done_at is not None:
         return Outcome.JOB, f"job {output.job!r}: {output.result}"
+    had_a_job = output.job_at is not None or view.registration.busy is Tri.YES
+    if attempt.outcome is Outcome.CUT_OFF and had_a_job:
+        return Outcome.JOB_CANCELLED, f"{attempt.reason} just as job {output.job!r} was given"
     if attempt.outcome is not None:
         return attempt.outcome, attempt.reason
-    if output.job_at is not None or view.registration.busy is Tri.YES:
+    if had_a_job:
         return Outcome.JOB_LOST, f"job {output.job!r} was running when {how}"
     if attempt.phase is Phase.STOPPING:
         return Outcome.DRAINED, attempt.reason

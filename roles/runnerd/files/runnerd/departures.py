@@ -7,45 +7,64 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+from .chores import Chore
+from .clock import Clock
 from .model import World
 from .provider import Provider, ProviderError
 from .settings import Settings, SettingsError, load_settings
 
 log = logging.getLogger("runnerd")
 
+#: Seconds until a block is tried again that could not be taken out.
+RETRY = 15.0
+
 
 class Departures:
-    """Who has left, and may still hold a job."""
+    """Who has left, and may still hold a job. Chores are done in threads."""
 
-    def __init__(self, provider: Provider, settings_file: Path) -> None:
+    def __init__(self, provider: Provider, settings_file: Path, clock: Clock) -> None:
         """Nobody has left yet."""
         self._provider = provider
         self._settings_file = settings_file
-        self._left: set[str] = set()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left: dict[str, float] = {}  # slot -> when its block may be taken out at the earliest
 
     def add(self, slots: Iterable[str]) -> None:
         """These are in the settings no more."""
-        self._left.update(slots)
+        with self._lock:
+            for slot in slots:
+                self._left.setdefault(slot, self._clock.now())
 
-    def release(self, world: World, settings: Settings, in_flight: Collection[str]) -> None:
-        """Take those that are empty out of the Compose file. Not while Docker is silent.
+    def chores(self, world: World, settings: Settings, in_flight: Collection[str]) -> Iterator[Chore]:
+        """The blocks of those that are empty. Not for while Docker is silent.
 
         A slot that nobody knows may hold a job then, and its work folder would go, too.
         """
         views = {view.slot for view in world.slots}
-        for slot in sorted(self._left):
-            if slot in settings.pool_of:
-                self._left.discard(slot)
-            elif slot not in views and slot not in in_flight and not self._wanted_on_disk(slot):
-                try:
-                    self._provider.release(slot)
-                    self._left.discard(slot)
-                except ProviderError as exc:
-                    log.warning("%s: %s", slot, exc)
-        self._left |= views - settings.pool_of.keys()
+        with self._lock:
+            self._left = {slot: at for slot, at in self._left.items() if slot not in settings.pool_of}
+            due = [slot for slot, at in sorted(self._left.items()) if at <= world.now]
+        for slot in due:
+            if slot not in views and slot not in in_flight and not self._wanted_on_disk(slot):
+                yield Chore(slot, partial(self._release, slot))
+        self.add(views - settings.pool_of.keys())
+
+    def _release(self, slot: str) -> None:
+        try:
+            self._provider.release(slot)
+        except ProviderError as exc:
+            log.warning("%s: %s", slot, exc)
+            with self._lock:
+                self._left[slot] = self._clock.now() + RETRY
+        else:
+            with self._lock:
+                self._left.pop(slot, None)
 
     def _wanted_on_disk(self, slot: str) -> bool:
         """A playbook may have written settings that we have not been told to read yet."""

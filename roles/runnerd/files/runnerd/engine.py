@@ -28,7 +28,7 @@ DOCKER_FAILED = (docker.errors.DockerException, requests.RequestException)
 
 
 class Engine:
-    """Calls to it raise one of `DOCKER_FAILED`, but for those that say something else."""
+    """Docker on this host. Calls of the clients that it hands out raise one of `DOCKER_FAILED`."""
 
     def __init__(self, clock: Clock, timeout: int | None) -> None:
         """`timeout`: seconds for one call that changes something; None: no limit."""

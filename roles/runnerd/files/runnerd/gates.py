@@ -9,7 +9,9 @@ A gate outlives the process in the journal; here it is kept by the clock that no
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sqlite3
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -34,10 +36,12 @@ class Gates:
         self.apps = frozenset(apps)
         self._lock = threading.Lock()
         self._gates = journal.gates()
+        self._unwritten: set[str] = set()  # closed while the journal could not be written; they hold all the same
 
     def all(self) -> dict[str, Gate]:
         """By key."""
         with self._lock:
+            self._write_down()
             return dict(self._gates)
 
     def refused(self, exc: errors.GitHubError, credential: str, scope: str, pool: str = "") -> None:
@@ -48,8 +52,9 @@ class Gates:
             before = self._gates.get(gate.key)
             if before is not None and before.told and before.until > gate.until - 1.0:
                 return  # several that were under way together are told different rests: the longest one holds
-            self._gates[gate.key] = gate  # first: it holds also where the journal cannot be written
-            self._journal.close_gate(gate)
+            self._gates[gate.key] = gate
+            self._unwritten.add(gate.key)
+            self._write_down()
         wait = gate.until - now
         self._journal.event("", "", "backing off", f"{gate.key}: {gate.reason} (asks again in {wait:.0f} s)")
         log.warning("%s: backing off for %.0f s: %s", gate.key, wait, gate.reason)
@@ -63,6 +68,7 @@ class Gates:
                 if gate is not None and not (gate.told and gate.until > self._clock.now()):
                     self._journal.open_gate(key)
                     del self._gates[key]
+                    self._unwritten.discard(key)
                     opened.append(key)
         for key in opened:
             self._journal.event("", "", "works again", key)
@@ -87,6 +93,13 @@ class Gates:
         if left > 0:
             why = f"GitHub wants no more requests with the credential {credential!r} for {left:.0f} s"
             raise errors.RateLimited(action, retry_at=self._clock.wall() + left, message=why)
+
+    def _write_down(self) -> None:
+        """For the next process, as soon as there is room for it."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            for key in sorted(self._unwritten):
+                self._journal.close_gate(self._gates[key])
+                self._unwritten.discard(key)
 
 
 def gate_for(

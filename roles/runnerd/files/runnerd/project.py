@@ -59,8 +59,7 @@ class Project:
         return self._definition
 
     def create(self, slot: str) -> None:
-        """Make the containers of a slot's services, unstarted. With the lock."""
-        self.definition()
+        """Make the containers of a slot's services, unstarted, by the definition read last. With the lock."""
         services = [slot, *({companion_service(slot)} & self._services)]
         self._run("create", "--no-recreate", "--pull", "never", *services)
 

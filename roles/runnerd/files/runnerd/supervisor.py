@@ -77,7 +77,7 @@ class Supervisor:
         self.observer = Observer(
             journal, provider, self._lists, gates, Listener(provider, self.wake), self._backoff, clock, look
         )
-        self._departures = Departures(provider, settings_file)
+        self._departures = Departures(provider, settings_file, clock)
         self._flights = Flights(executor, self._backoff, journal.folder, self.wake)
         self._wake = threading.Event()
         self._lock = threading.RLock()
@@ -123,12 +123,13 @@ class Supervisor:
                     self._launch(action, world, definition, wish)
                 else:
                     wake_at = paused if wake_at is None else min(wake_at, paused)
-            for chore in (*self._versions.chores(world), *self._updates.chores(definition)):
+            chores = [*self._versions.chores(world), *self._updates.chores(definition)]
+            if not docker_error:
+                chores += self._departures.chores(world, self.settings, self._flights.names())
+            for chore in chores:
                 if chore.name not in self._flights.names() and self._backoff.failures(chore.name).retry_at <= world.now:
                     self._flights.fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
-            if not docker_error:
-                self._departures.release(world, self.settings, self._flights.names())
         with self._rounds:
             self._ended_rounds = this
             self._rounds.notify_all()

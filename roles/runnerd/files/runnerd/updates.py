@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from .chores import NEVER, Chore, Done, due_at, phase_of
+from .chores import DAY, NEVER, Chore, Done, due_at, phase_of
 from .clock import Clock
 from .effects import Ended
 from .images import ImageError
@@ -29,10 +29,11 @@ log = logging.getLogger("runnerd")
 
 #: Seconds between attempts to remove what is still in use.
 CLEAN_EVERY = 60.0
-#: Seconds between updates that failing slots ask for.
-SUSPECT_EVERY = 3600.0
-#: How a runner ends that never came online, whatever was to blame for it.
-FAILED = frozenset({Outcome.NOT_CREATED, Outcome.NEVER_ONLINE, Outcome.ENDED_IDLE})
+#: Seconds between updates that failing slots ask for; twice as long after each, up to a day: the image is not always to
+#: blame, and what is (a proxy, say) may have hit a whole fleet behind one address.
+FIRST_SUSPICION = 3600.0
+#: Ends for which the image may be to blame.
+SUSPICIOUS = frozenset({Outcome.VERSION_REFUSED, Outcome.NOT_CREATED, Outcome.NEVER_ONLINE})
 NO_REGISTRY = "it came from no registry, so there is nothing to pull; the tag on this host is followed"
 
 
@@ -60,6 +61,7 @@ class Updates:
         self._busy: set[str] = set()
         self._aligned: dict[str, frozenset[str]] = {}  # tag -> what the file had for it when both were compared
         self._clean_at = self._suspect_at = float("-inf")
+        self._suspicion = FIRST_SUSPICION
         self._pulls: dict[str, Done] = {}  # tag -> how it went so far; as in the journal
         self._known = frozenset(
             json.loads(journal.note("images") or "[]")
@@ -87,9 +89,9 @@ class Updates:
 
     def ended(self, ended: Ended, definition: Definition) -> None:
         """An attempt ended: where its image may be to blame, a newer one may be the cure."""
-        to_blame = ended.outcome is Outcome.VERSION_REFUSED or (ended.online_for is None and ended.outcome in FAILED)
-        if to_blame and self._clock.now() >= self._suspect_at:
-            self._suspect_at = self._clock.now() + SUSPECT_EVERY
+        if ended.outcome in SUSPICIOUS and definition.follows and self._clock.now() >= self._suspect_at:
+            self._suspect_at = self._clock.now() + self._suspicion
+            self._suspicion = min(2 * self._suspicion, DAY)
             self.now(definition)
 
     def status(self, definition: Definition) -> tuple[ImageStatus, ...]:
@@ -133,6 +135,7 @@ class Updates:
             if here and references != {here}:
                 self._provider.follow(tag, here)
                 references = frozenset({here})
+                self._suspicion = FIRST_SUSPICION  # of this one
                 self._journal.event("", "", "image", f"{tag} is now {here}; slots move as they become empty")
                 log.info("%s is now %s; slots move as they become empty", tag, here)
         except (ImageError, ProviderError) as exc:
