@@ -77,7 +77,7 @@ class Witness:
         self._requests = self.rig.github.last_request()
         self._jobs = {job["id"] for job in self.rig.github.jobs()}
         self._began = self.rig.now()
-        self._there = set(self.rig.containers().values())
+        self._there = {name.removeprefix("github-"): number for name, number in self.rig.containers().items()}
         self.says("wants", slots=sorted(self.rig.slots()), drain=0, job=0)
         return self
 
@@ -93,7 +93,8 @@ class Witness:
     def by_hand(self, command: str, *slots: str) -> None:
         """A person does something to the containers of these slots; a job of those that it ends is lost by that."""
         containers = self.rig.containers()
-        meant = {containers[name] for name in map("github-{}".format, slots) if name in containers}
+        names = [f"github-{slot}{half}" for slot in slots for half in ("", COMPANION)]
+        meant = {containers[name] for name in names if name in containers}
         began = self.rig.now()
         self.rig.host.exec("sh", "-c", command)
         ended = meant - set(self.rig.host.docker("ps", "--no-trunc", "--quiet").split())
@@ -104,12 +105,10 @@ class Witness:
         self.rig.idle(count, seconds)
         eventually(lambda: len(self.rig.github.runners()) == len(self._machines()) == count, 60, self.rig.tell)
         here = {machine[0][:12]: slot for slot, machine in self._machines().items()}
-        used = [
-            mount["Name"]
-            for container in json.loads(self.rig.host.docker("inspect", *self.rig.containers().values()))
-            for mount in container["Mounts"]
-            if mount["Type"] == "volume"
-        ]
+        there = json.loads(self.rig.host.docker("inspect", *self.rig.containers().values()))
+        ended = [container["Name"] for container in there if not container["State"]["Running"]]
+        assert not ended, f"slots are idle, and these have ended: {ended}"
+        used = [mount["Name"] for container in there for mount in container["Mounts"] if mount["Type"] == "volume"]
         blocks = re.findall(r"# slot (\S+) begin", self.rig.host.read("/opt/github-runners/docker-compose.yml"))
         quiet = {
             "slots": sorted(self.rig.slots()),
@@ -126,7 +125,7 @@ class Witness:
     def _machines(self) -> dict[str, list[str]]:
         """Slot -> the ids of its runner's container, and of its Docker's where it has one of its own.
 
-        What has lost its other half is under a name of its own, so that it is one too many.
+        A Docker that has lost its runner is under a name of its own, so that it is one too many.
         """
         containers = {name.removeprefix("github-"): number for name, number in sorted(self.rig.containers().items())}
         whole: dict[str, list[str]] = {}
@@ -144,7 +143,7 @@ class Witness:
     def _blind(self, rows: Sequence[Row]) -> list[str]:
         """What must have been seen, and was not: then the statements say little."""
         delivered = {row.of[:12] for row in of(rows, DELIVERED)}
-        delivered |= {number[:12] for number in self._there}
+        delivered |= {number[:12] for number in self._there.values()}
         return [
             f"BLIND: nobody saw that a container was made that took a job\n  {row}"
             for row in of(rows, JOB_STARTED)
@@ -237,6 +236,7 @@ class Witness:
         # Whose credential it was, by who took a job there; in one that took none it is the runner's of its own name.
         credentials = {row.more["container"]: row.more["runner"][-12:] for row in of(jobs, JOB_STARTED)}
         seen: set[tuple[int, str, str]] = set()
+        runners = dict(self._there)  # slot -> its runner's container at the time
         starts: dict[str, int] = {}
         attached: set[str] = set()
         rows = []
@@ -247,9 +247,10 @@ class Witness:
                 continue
             seen.add((event["timeNano"], number, action))
             slot = event["Actor"]["Attributes"]["name"].removeprefix("github-")
-            if slot.endswith(COMPANION):
-                continue  # it is made, started and removed with its runner; whether it is, `settle` tells
+            if slot.endswith(COMPANION) and action != "kill":
+                continue  # made, started and removed with its runner; that it is, `settle` tells
             if action == "create":
+                runners[slot] = number
                 rows.append(Row(at, *CREATED, number, {"slot": slot}))
             elif action == "attach":
                 attached.add(number)
@@ -262,9 +263,11 @@ class Witness:
             elif action == "kill":
                 by_hand = self._by_hand.get(number, (NEVER, NEVER))
                 by = "person" if by_hand[0] <= at <= by_hand[1] else "runnerd"
-                began, ended = spans.get(number[:12], (NEVER, NEVER))
+                slot = slot.removesuffix(COMPANION)  # who takes its Docker takes the runner
+                runner = runners[slot][:12]
+                began, ended = spans.get(runner, (NEVER, NEVER))
                 more = {"slot": slot, "by": by, "working": began + LATE < at < ended - LATE}
-                rows.append(Row(at, *STOPPED, number[:12], more))
+                rows.append(Row(at, *STOPPED, runner, more))
         return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import COUNT, Rig
+from tests.e2e.rig import COUNT, SILENT, WHERE, Rig
 from tests.e2e.shared_host.chaos.chaos_runnerd import POINTS, killed_at
 from tests.e2e.witness import Witness
 from tests.lab.common import eventually
@@ -50,8 +50,14 @@ def test_half_a_machine_is_removed_under_a_job(rig: Rig, witness: Witness, half:
 
 
 def test_an_engine_killed_under_a_job(rig: Rig, witness: Witness) -> None:
-    """Promise 1 and 4: both halves outlive the host's Docker, and the job its end."""
-    number = rig.counting()
+    """Promise 1 and 4: both halves of all machines outlive the host's Docker, and the job has its own to the end."""
+    rig.github.settings(lease_life=SILENT)
+    number = rig.job(f"{WHERE}docker info >first; until [ -e /tmp/finish ]; do sleep 1; done; docker info", name="long")
+    rig.github.wait_job(number, until=lambda job: job["status"] == "in_progress")
+    slot, before = rig.slot_of(number), rig.containers()
     rig.host.exec("systemctl", "kill", "--signal=SIGKILL", "docker")
+    eventually(lambda: rig.host.exec("docker", "info", check=False).rc == 0, 60, rig.tell)
     rig.idle_but_one()
-    rig.finish(number)
+    assert rig.containers() == before
+    rig.host.docker("exec", f"github-{slot}", "touch", "/tmp/finish")
+    assert rig.github.wait_job(number)["result"] == "Succeeded"
