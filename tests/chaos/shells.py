@@ -107,6 +107,7 @@ class TalkingJournal(Journal):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._told: list[tuple[str, str, str, str]] = []  # in the transaction that is open
         super().__init__(host.state, host.clock, host.machine_id)
 
     def _open(self, path: Path, machine_id: str) -> None:
@@ -119,12 +120,15 @@ class TalkingJournal(Journal):
             raise sqlite3.OperationalError("database or disk is full")
         self._host.point("before commit")
         # Whoever uses this one leaves that one, too.
+        self._told.clear()
         with super()._transaction() as db:  # pylint: disable=contextmanager-generator-missing-cleanup
             yield db
+        for event in self._told:
+            # Copies: what a row keeps must not look like a leak of runnerd's.
+            slot, runner, kind, detail = (text.encode().decode() for text in event)
+            self._host.history.add(("runnerd", kind), runner or slot, slot=slot, detail=detail)
         self._host.point("after commit")
 
-    def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
-        # Copies: what a row keeps must not look like a leak of runnerd's.
-        of, slot_, detail_ = (text.encode().decode() for text in (runner or slot, slot, detail))
-        self._host.history.add(("runnerd", kind), of, slot=slot_, detail=detail_)
-        super().event(slot, runner, kind, detail)
+    def _tell(self, db: sqlite3.Connection, *event: str) -> None:
+        super()._tell(db, *event)
+        self._told.append(event)  # type: ignore[arg-type]  # they are four

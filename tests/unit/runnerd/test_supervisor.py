@@ -10,8 +10,9 @@ import sqlite3
 
 import pytest
 
+from runnerd.journal import Journal, read_events
 from runnerd.model import MachineStatus
-from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host
+from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host, Killed
 
 
 @pytest.mark.parametrize("point", CRASHPOINTS)
@@ -237,3 +238,22 @@ def test_since_when_a_slot_is_empty_is_known(host: Host) -> None:
         world, _error = host.supervisor.observer.observe(host.supervisor.settings, {"default": 3}, frozenset(), False)
         seen = {view.slot: view.empty_since for view in world.slots}
     assert 0.0 == seen["runner-3"] < seen["runner-2"] < seen["runner-1"] < host.clock.at
+
+
+def test_an_end_and_its_report_are_one_commit(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a runnerd that dies between the two would never tell what became of a job."""
+    host.online()
+    lost = host.of("runner-1")
+    host.world.take_job(lost, "build")
+
+    def dies(*dummy: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_tell", dies)
+        host.world.die(lost, 137)
+        host.rounds(2)
+    host.rounds(5)
+    told = [event.detail for event in read_events(host.journal.folder, 0) if event.runner.endswith(lost.id[:12])]
+    assert told[-1].startswith("job lost: job 'build'")
+    assert sum(detail.startswith("job lost") for detail in told) == 1

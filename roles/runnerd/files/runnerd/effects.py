@@ -195,8 +195,8 @@ class Effects:
             log.warning("%s: %s", attempt.slot, exc)
             return None
         crashpoint("remove.after")
-        self._journal.advance(attempt.id, Phase.FINISHED)
-        self._tell(attempt, "ended", f"{outcome.value}: {reason}")
+        self._journal.finish(attempt, f"{outcome.value}: {reason}")
+        log.info("%s: ended: %s: %s", attempt.slot, outcome.value, reason)
         return Ended(attempt.slot, outcome, reason, online_for)
 
     # Registrations without a container

@@ -210,12 +210,19 @@ class Journal:
         if phase is not None:
             changes["phase"] = phase.value
             changes["since"] = self._clock.now()
-            if phase is Phase.FINISHED:
-                changes["ended_wall"] = self._clock.wall()
         assignments = ", ".join(f"{name} = ?" for name in changes)
         with self._transaction() as db:
             db.execute(f"update attempt set {assignments} where id = ?", (*_plain(changes), attempt_id))
         return self.attempt(attempt_id)
+
+    def finish(self, attempt: Attempt, detail: str) -> None:
+        """An attempt has ended, and how: in one commit, since who dies in between would never tell of a lost job."""
+        with self._transaction() as db:
+            db.execute(
+                "update attempt set phase = ?, since = ?, ended_wall = ? where id = ?",
+                (Phase.FINISHED.value, self._clock.now(), self._clock.wall(), attempt.id),
+            )
+            self._tell(db, attempt.slot, attempt.name, "ended", detail)
 
     def attempt(self, attempt_id: int) -> Attempt:
         """One attempt."""
@@ -371,16 +378,19 @@ class Journal:
     def event(self, slot: str, runner: str, kind: str, detail: str) -> None:
         """Add a line to the history, and drop what is too old."""
         with self._transaction() as db:
-            row = db.execute(
-                "insert into event(at_wall, slot, runner, kind, detail) values (?, ?, ?, ?, ?) returning id",
-                (self._clock.wall(), slot, runner, kind, detail),
-            ).fetchone()
-            if row[0] % 100 == 0:
-                db.execute("delete from event where id <= ?", (row[0] - EVENTS_KEPT,))
-                db.execute(
-                    "delete from attempt where phase = 'finished' and id <= (select max(id) from attempt) - ?",
-                    (ATTEMPTS_KEPT,),
-                )
+            self._tell(db, slot, runner, kind, detail)
+
+    def _tell(self, db: sqlite3.Connection, slot: str, runner: str, kind: str, detail: str) -> None:
+        row = db.execute(
+            "insert into event(at_wall, slot, runner, kind, detail) values (?, ?, ?, ?, ?) returning id",
+            (self._clock.wall(), slot, runner, kind, detail),
+        ).fetchone()
+        if row[0] % 100 == 0:
+            db.execute("delete from event where id <= ?", (row[0] - EVENTS_KEPT,))
+            db.execute(
+                "delete from attempt where phase = 'finished' and id <= (select max(id) from attempt) - ?",
+                (ATTEMPTS_KEPT,),
+            )
 
 
 def read_events(folder: Path, after: int, limit: int = 1000) -> list[Event]:
