@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from runnerd.composefile import images as images_in
 from runnerd.images import ImageError
@@ -17,6 +18,11 @@ from runnerd.provider import Definition
 TAG, IMAGE = "registry.example/runner:latest", "registry.example/runner@sha256:1"
 NEXT_IMAGE, BROKEN_IMAGE = IMAGE.replace("sha256:1", "sha256:2"), IMAGE.replace("sha256:1", "sha256:3")
 _BLOCK = re.compile(r"^  # slot (\S+) begin\n(.*?)^  # slot \1 end\n", re.MULTILINE | re.DOTALL)
+
+
+def image_with(version: str) -> str:
+    """The image with this version of the runner."""
+    return IMAGE.replace("sha256:1", f"sha256:{version}")
 
 
 def compose_text(slots: Mapping[str, tuple[str, str]], image: str, more: str = "") -> str:
@@ -49,8 +55,14 @@ class Images:
         self.here: dict[str, str] = {TAG: IMAGE}
         self.registry: dict[str, str] = {TAG: IMAGE}
         self.local = {IMAGE}
+        self.habits: dict[str, dict[str, Any]] = {BROKEN_IMAGE: {"ends_at_once": 1}}  # image -> its program's own
         self.used: Callable[[], set[str]] = set
         self.error = ""
+
+    def publish(self, version: str) -> None:
+        """The tag means an image with this version of the runner, at the registry."""
+        self.registry[TAG] = image_with(version)
+        self.habits[image_with(version)] = {"version": version}
 
     def reference(self, image: str) -> str:
         return self.here.get(image, "")

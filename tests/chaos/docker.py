@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runnerd.composefile import replace_text, with_image, without_slot
@@ -22,7 +22,7 @@ from runnerd.engine import LOOK_TIMEOUT
 from runnerd.model import Machine, MachineStatus, Tri
 from runnerd.provider import Definition, Delivery, Found, ProviderDown, ProviderError
 
-from .compose import BROKEN_IMAGE, Images, defined
+from .compose import Images, defined
 from .github import Service
 from .history import CREATED, DELIVERED, DIED, REMOVED, STARTED, STOPPED, History
 from .program import Habits, Program
@@ -50,6 +50,11 @@ class Container:
     lost_docker: bool = False
 
     @property
+    def image(self) -> str:
+        """What it was made of."""
+        return self.spec.split(" ")[0]
+
+    @property
     def working(self) -> bool:
         """A job runs in it."""
         return self.program is not None and self.program.working
@@ -61,7 +66,7 @@ class Engine:
     def __init__(self, file: Path, clock: HostClock, time: Time, service: Service, history: History) -> None:
         self.file = file
         self.images = Images()
-        self.images.used = lambda: {image for image in self.images.local if any(image in c.spec for c in self.all)}
+        self.images.used = lambda: {container.image for container in self.all}
         self.containers: dict[str, Container] = {}
         self.volumes: set[str] = set()  # of which container
         self.down = self.hangs = False
@@ -147,7 +152,7 @@ class Engine:
         pool, scope = re.findall(rf"# slot {slot} begin\n(?:.*\n)*?    labels: (\S+) (\S+)\n", self.file.read_text())[0]
         container = self.containers[number] = Container(number, slot, spec, (pool, scope))
         self.volumes.add(number)
-        self._history.add(CREATED, number, slot=slot)
+        self._history.add(CREATED, number, slot=slot, image=container.image)
         return container
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
@@ -181,7 +186,7 @@ class Engine:
             def say(line: str) -> None:
                 container.said.append((self._clock.now(), line))
 
-            habits = Habits(ends_at_once=1) if container.spec.startswith(BROKEN_IMAGE) else self.habits
+            habits = replace(self.habits, **self.images.habits.get(container.image, {}))
             container.program = Program(self._service, container.id, data, habits, say)
 
     def stop(self, machine_id: str) -> None:

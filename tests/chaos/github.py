@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -26,12 +26,12 @@ from requests.structures import CaseInsensitiveDict
 from tests.doubles.github import admin, api, call, hooks, wire
 from tests.doubles.github.access import Credential, Limiter
 from tests.doubles.github.apps import Apps
-from tests.doubles.github.settings import Settings
+from tests.doubles.github.settings import Settings, iso
 from tests.doubles.github.state import GitHub, Job, Runner
 
 from .history import ASKED, JOB_QUEUED, History
 from .wire import ONE_KEY, Inline, Pool, Waiting, Wire, refused, wait_of
-from .world import GitHubClock, Time
+from .world import EPOCH, GitHubClock, Time
 
 SCOPE, REPOSITORY, TOKEN = "my-org", "my-org/app", "ghp_theTokenOfThePool"
 #: GitHub removes ephemeral runners that were offline for a day. Here it takes less for those that only it can remove.
@@ -39,6 +39,11 @@ ORPHAN_LIFE = 3600.0
 OTHERS = "other-"
 LATENCY = 0.05  # seconds
 API = "https://api.github.com"
+
+
+def date(at: float) -> str:
+    """A moment of the simulation as GitHub writes it."""
+    return iso(EPOCH + at)
 
 
 class Service:
@@ -88,9 +93,20 @@ class Service:
 
     def give(self, *tokens: str) -> None:
         """These tokens, and no others, may do all."""
+        self.give_until(dict.fromkeys(tokens))
+
+    def give_until(self, ends: Mapping[str, float | None]) -> None:
+        """These tokens, and no others, may do all, each until its end."""
         rights = {SCOPE: "write", f"{SCOPE}/*": "write"}
-        forms = {f"token {number}": {"token": one, "scopes": rights} for number, one in enumerate(tokens)}
+        forms = {
+            f"token {number}": {"token": token, "scopes": rights, "expires_at": None if end is None else date(end)}
+            for number, (token, end) in enumerate(ends.items())
+        }
         admin.set_credentials(self.github, self._credentials, forms)
+
+    def release(self, version: str) -> None:
+        """There is a new version of the runner."""
+        self.github.settings.releases[version] = date(self.time.at)
 
     def app(self) -> dict[str, str]:
         """An App that may do all, and its key: its tokens die after an hour."""

@@ -50,7 +50,7 @@ class Program:
         self._disable_update = files[".runner"]["DisableUpdate"]
         self.name: str = files[".runner"]["AgentName"]
         self._service, self._container, self._say = service, container, say
-        self._habits = Habits(**vars(habits))
+        self._habits = habits
         self._at = service.time.at + habits.boot
         self._runner: Runner | None = None
         self._session: Session | None = None
