@@ -166,6 +166,8 @@ def what_is_there_is_what_is_wanted(rows: Sequence[Row]) -> Iterable[Violation]:
                 yield Violation(name, "containers are not the slots", row)
             if row.more["blocks"] != row.more["slots"]:
                 yield Violation(name, "the Compose file has other slots", row)
+            if row.more.get("old"):
+                yield Violation(name, "a runner is one of old settings", row)
             if row.more["volumes"] != sorted(here):
                 yield Violation(name, "a volume has no container", row)
         elif row.kind == REGISTERED:

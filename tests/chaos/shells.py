@@ -119,8 +119,8 @@ class TalkingJournal(Journal):
         if self._host.disk_full:
             raise sqlite3.OperationalError("database or disk is full")
         self._host.point("before commit")
-        # Whoever uses this one leaves that one, too.
         self._told.clear()
+        # Whoever uses this one leaves that one, too.
         with super()._transaction() as db:  # pylint: disable=contextmanager-generator-missing-cleanup
             yield db
         for event in self._told:
@@ -129,6 +129,6 @@ class TalkingJournal(Journal):
             self._host.history.add(("runnerd", kind), runner or slot, slot=slot, detail=detail)
         self._host.point("after commit")
 
-    def _tell(self, db: sqlite3.Connection, *event: str) -> None:
-        super()._tell(db, *event)
-        self._told.append(event)  # type: ignore[arg-type]  # they are four
+    def _tell(self, db: sqlite3.Connection, slot: str, runner: str, kind: str, detail: str) -> None:
+        super()._tell(db, slot, runner, kind, detail)
+        self._told.append((slot, runner, kind, detail))

@@ -123,7 +123,15 @@ class Stage:
         blocks = all(host.engine.definition().hashes.keys() == set(host.wanted.all) for host in self.hosts)
         at_github = {runner.name[-12:] for runner in self.service.ours()}
         jobs = [job for job in github.jobs.values() if job.status != "completed" or job.held]
-        return self.online() and at_github == containers and blocks and not jobs
+        old = any(self._of_old_settings(host) for host in self.hosts)
+        return self.online() and at_github == containers and blocks and not jobs and not old
+
+    def _of_old_settings(self, host: Host) -> list[str]:
+        """The slots whose container has not the present definition, or whose runner has not the present labels."""
+        definition, labels = host.engine.definition().hashes, {label.lower() for label in host.wanted.labels}
+        labelled = {runner.name[-12:] for runner in self.service.ours() if labels <= set(runner.labels)}
+        current = [c.slot for c in host.engine.all if c.spec == definition.get(c.slot) and c.id[:12] in labelled]
+        return sorted({c.slot for c in host.engine.all}.difference(current))
 
     def settle(self, patience: float = PATIENCE) -> float:
         """Wait until all is well, and write down how it is then; the seconds that it took."""
@@ -150,6 +158,7 @@ class Stage:
                 containers={c.id[:12]: c.slot for c in engine.all},
                 volumes=sorted(volume[:12] for volume in engine.volumes),
                 blocks=sorted(engine.definition().hashes),
+                old=self._of_old_settings(host),
             )
         names = sorted(runner.name for runner in self.service.ours())
         self.history.add(REGISTERED, names=names)

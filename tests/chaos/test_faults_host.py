@@ -50,6 +50,11 @@ def compose_file_only(stage: Stage) -> None:
     stage.host.write_compose_file(slots=("runner-1",), definition="    # changed\n")
 
 
+def both_files(stage: Stage) -> None:
+    stage.host.write_settings(labels=("self-hosted", "new"))
+    stage.host.write_compose_file(definition="    # new\n")
+
+
 def once_more(stage: Stage) -> None:
     stage.host.deploy(slots=Wanted().slots, labels=Wanted().labels)
 
@@ -80,6 +85,7 @@ FAULTS = [
           both(ten_minutes_of_rest, wrong_clock(-3600)), lasts=900),
     Fault("playbook killed after the settings", 3, "and before the Compose file", settings_only, once_more),
     Fault("playbook killed before the settings", 3, "and after the Compose file", compose_file_only, once_more),
+    Fault("playbook killed before the reload", 3, "nobody tells runnerd of either file", both_files, once_more),
     Fault("credentials.json broken", 4, "while jobs end and new runners are wanted; then mended", broken_credentials,
           lambda s: s.host.give({"token": TOKEN})),
     Fault("machine paused", 3, "for ten minutes, as a hypervisor does", paused(600), lasts=600),

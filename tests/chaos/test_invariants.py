@@ -171,6 +171,7 @@ BUDGET = Budget(per_container=5, per_hour=40, besides=10)
         ("when all is quiet", [*RAN, quiet(20, containers={}, volumes=[]), registered(20)]),
         ("when all is quiet", [*RAN, quiet(20, volumes=[C1, C2]), registered(20, NAME)]),
         ("when all is quiet", [*RAN, quiet(20, blocks=["runner-1", "runner-2"]), registered(20, NAME)]),
+        ("when all is quiet", [*RAN, quiet(20, old=["runner-1"]), registered(20, NAME)]),
         ("when all is quiet", [*RAN, quiet(20), registered(20)]),
         ("when all is quiet", [*RAN, quiet(20), registered(20, NAME, f"host-runner-1-{C1}")]),
         ("a credential is delivered once", [*GOOD, delivered(30, "c" * 12, "two")]),
