@@ -17,7 +17,7 @@ from runnerd.model import MachineStatus, Phase
 from runnerd.settings import MetricsSettings
 from runnerd.status import table
 from tests.unit.runnerd.fakes import Late
-from tests.unit.runnerd.host import Host
+from tests.unit.runnerd.host import SLOTS, Host
 
 
 def test_scaling_down_lets_the_busy_finish_and_deregisters_the_idle(host: Host) -> None:
@@ -118,6 +118,27 @@ def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(hos
     host.rounds(20)
     assert host.world.killed_busy == []
     assert host.state()["runner-1"] == "busy"
+
+
+def test_a_slot_that_comes_back_before_there_is_a_thread_keeps_its_block(host: Host) -> None:
+    host.online()
+    host.want(["runner-1", "runner-2"])
+    host.supervisor.reload()
+    host.world.take_away(host.of("runner-3"))
+    executor = host.supervisor._flights._executor
+    late = host.supervisor._flights._executor = Late()
+    for what in ("its runner's end", "its block"):
+        for _dummy in range(30):
+            host.rounds(1)
+            if host.supervisor._flights.names() == {"runner-3"}:
+                break
+        if what == "its block":
+            host.want(SLOTS)  # a playbook writes, and has not told runnerd yet
+        assert late.land() == 1, what
+    host.supervisor._flights._executor = executor
+    host.supervisor.reload()
+    host.recovers(within=30)
+    assert host.world.released == []
 
 
 def test_a_drain_outlives_runnerd_until_resume(host: Host) -> None:

@@ -20,7 +20,7 @@ from .settings import Settings, SettingsError, load_settings
 
 log = logging.getLogger("runnerd")
 
-#: Seconds until a block is tried again that could not be taken out.
+#: Seconds until a block is tried again that could not be taken out, or may be wanted.
 RETRY = 15.0
 
 
@@ -51,23 +51,26 @@ class Departures:
             self._left = {slot: at for slot, at in self._left.items() if slot not in settings.pool_of}
             due = [slot for slot, at in sorted(self._left.items()) if at <= world.now]
         for slot in due:
-            if slot not in views and slot not in in_flight and not self._wanted_on_disk(slot):
+            if slot not in views and slot not in in_flight:
                 yield Chore(slot, partial(self._release, slot))
         self.add(views - settings.pool_of.keys())
 
     def _release(self, slot: str) -> None:
+        released = False
         try:
-            self._provider.release(slot)
+            if not self._wanted_on_disk(slot):
+                self._provider.release(slot)
+                released = True
         except ProviderError as exc:
             log.warning("%s: %s", slot, exc)
-            with self._lock:
-                self._left[slot] = self._clock.now() + RETRY
-        else:
-            with self._lock:
+        with self._lock:
+            if released:
                 self._left.pop(slot, None)
+            else:
+                self._left[slot] = self._clock.now() + RETRY
 
     def _wanted_on_disk(self, slot: str) -> bool:
-        """A playbook may have written settings that we have not been told to read yet."""
+        """A playbook may have written settings since, and a new block, and not told us yet to read them."""
         try:
             return slot in load_settings(self._settings_file).pool_of
         except SettingsError:
