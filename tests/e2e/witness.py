@@ -237,6 +237,7 @@ class Witness:
         credentials = {row.more["container"]: row.more["runner"][-12:] for row in of(jobs, JOB_STARTED)}
         seen: set[tuple[int, str, str]] = set()
         runners = dict(self._there)  # slot -> its runner's container at the time
+        dead: set[str] = set()
         starts: dict[str, int] = {}
         attached: set[str] = set()
         rows = []
@@ -266,8 +267,10 @@ class Witness:
                 slot = slot.removesuffix(COMPANION)  # who takes its Docker takes the runner
                 runner = runners[slot][:12]
                 began, ended = spans.get(runner, (NEVER, NEVER))
-                more = {"slot": slot, "by": by, "working": began + LATE < at < ended - LATE}
-                rows.append(Row(at, *STOPPED, runner, more))
+                working = began + LATE < at < ended - LATE and runner not in dead
+                rows.append(Row(at, *STOPPED, runner, {"slot": slot, "by": by, "working": working}))
+            elif action == "die":
+                dead.add(number[:12])
         return rows
 
 
