@@ -27,7 +27,7 @@ from .history import (
 REPORTS = ("job lost", "job cancelled")
 #: Nor can it know of a job whose worker and line were not there yet, or went with the container while no runnerd was
 #: there to read them, or before one that died could tell; then it tells of the runner.
-REPORTS_OF_THE_UNSEEN = (*REPORTS, "cut off", "killed", "host restarted")
+REPORTS_OF_THE_UNSEEN = (*REPORTS, "cut off", "killed", "host restarted", "ended idle", "never online")
 
 
 class Fate(Enum):
