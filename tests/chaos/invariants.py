@@ -29,6 +29,7 @@ from .history import (
     JOB_QUEUED,
     JOB_STARTED,
     PROCESS_BEGAN,
+    PROCESS_ENDED,
     QUIET,
     REGISTERED,
     STOPPED,
@@ -203,15 +204,17 @@ def github_is_left_alone_when_it_says_so(rows: Sequence[Row]) -> Iterable[Violat
     """No call inside a back-off window that GitHub itself has set.
 
     A new process may not know of one that was told, or is read, by a clock that is wrong, nor of one that could not be
-    written down.
+    written down: for want of room, or since the process died in the moment in which it was told.
     """
     windows: list[_Window] = []
     doubts: set[str] = set()
-    for row in of(rows, ASKED, FORGETS, DOUBT, PROCESS_BEGAN):
+    for row in of(rows, ASKED, FORGETS, DOUBT, PROCESS_ENDED, PROCESS_BEGAN):
         if row.kind == FORGETS:
             windows = []
         elif row.kind == DOUBT:
             doubts = doubts | {row.of} if row.more["on"] else doubts - {row.of}
+        elif row.kind == PROCESS_ENDED:
+            windows = [window for window in windows if window.told < row.at]
         elif row.kind == PROCESS_BEGAN:
             windows = [] if "clock" in doubts else [window for window in windows if not window.doubtful]
         else:

@@ -113,6 +113,7 @@ def whole(history: list[Row]) -> list[Row]:
         [*GOOD, doubt(29, "clock", True), REFUSED, doubt(31, "clock", False), began(40), asked(50)],
         [*GOOD, REFUSED, doubt(31, "clock", True), began(40), asked(50)],
         [*GOOD, doubt(29, "disk", True), REFUSED, doubt(31, "disk", False), began(40), asked(50)],
+        [*GOOD, REFUSED, row(30, "host", "runnerd ended"), began(32), asked(50)],
         [*GOOD, *idle_hour(30, 20)],
     ],
 )
@@ -184,6 +185,7 @@ BUDGET = Budget(per_container=5, per_hour=40, besides=10)
         ("GitHub is not asked", [*GOOD, asked(30, until=90.0), asked(31, wait=5.0), asked(91)]),
         ("GitHub is not asked", [*GOOD, asked(30, wait=600.0), asked(80, wait=5.0), asked(100)]),
         ("GitHub is not asked", [*GOOD, REFUSED, began(40), asked(50)]),
+        ("GitHub is not asked", [*GOOD, REFUSED, row(31, "host", "runnerd ended"), began(40), asked(50)]),
         ("GitHub is not asked", [*GOOD, doubt(20, "clock", True), doubt(21, "clock", False), REFUSED, began(40),
                                  asked(50)]),
         ("GitHub is not asked", [*GOOD, doubt(29, "clock", True), REFUSED, asked(50)]),
