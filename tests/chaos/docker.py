@@ -203,9 +203,12 @@ class Engine:
                 raise ProviderError("it runs: stop it before")
             self.take_away(container, by="runnerd")
 
-    def release(self, slot: str) -> None:
+    def release(self, slot: str, wanted: Callable[[], bool]) -> bool:
         with self._change("release", slot):
+            if wanted():
+                return False
             self._rewrite(lambda text: without_slot(text, slot))
+        return True
 
     def follow(self, tag: str, reference: str) -> None:
         with self._change("follow", tag):

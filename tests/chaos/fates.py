@@ -27,7 +27,9 @@ from .history import (
 REPORTS = ("job lost", "job cancelled")
 #: Nor can it know of a job whose worker and line were not there yet, or went with the container while no runnerd was
 #: there to read them, or before one that died could tell; then it tells of the runner.
-REPORTS_OF_THE_UNSEEN = (*REPORTS, "cut off", "killed", "host restarted", "ended idle", "never online")
+REPORTS_OF_THE_UNSEEN = (*REPORTS, "cut off", "killed", "host restarted")
+#: Of one whose program ended by itself before its line was there.
+REPORTS_OF_THE_SILENT = (*REPORTS_OF_THE_UNSEEN, "ended idle", "never online")
 
 
 class Fate(Enum):
@@ -81,7 +83,8 @@ def _fate(row: Row, report: Row | None, died: Sequence[float], forgot: float, by
         if by_hand and result == "Canceled" and outcome == "job" and str(report.more["detail"]).endswith(": Canceled"):
             return Fate.REPORTED, "a person stopped its runner, which had the time to cancel it and to say so"
         seen = row.more.get("seen", True) and not any(row.at <= at <= report.at for at in died)
-        if outcome in (REPORTS if seen else REPORTS_OF_THE_UNSEEN):
+        silent = not row.more.get("seen", True)
+        if outcome in (REPORTS if seen else REPORTS_OF_THE_SILENT if silent else REPORTS_OF_THE_UNSEEN):
             return Fate.REPORTED, outcome
     elif forgot >= row.at:
         return Fate.REPORTED, "its container and the journal are both gone: GitHub alone can tell"

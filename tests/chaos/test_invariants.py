@@ -139,6 +139,10 @@ BUDGET = Budget(per_container=5, per_hour=40, besides=10)
         ("every queued job", [*BEGIN, job(3, "started"), job(4, "killed", seen=False), ended(6, "drained: asked for")]),
         ("every queued job", [*BEGIN, job(3, "started"), job(5, "ended", result="Canceled")]),
         ("every queued job", [*KILLED, ended(6, "ended idle: with exit code 1")]),
+        (
+            "every queued job",
+            [*KILLED, row(5, "host", "runnerd ended"), began(5), ended(6, "ended idle: with exit code 1")],
+        ),
         ("every queued job", [*BEGIN, job(3, "started"), job(4, "killed", seen=False), ended(6, "drained: drained")]),
         ("every queued job", CANCELED),
         ("every queued job", [*CANCELED, stopped(4, working=False)]),

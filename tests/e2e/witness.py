@@ -264,8 +264,10 @@ class Witness:
             elif action == "kill":
                 by_hand = self._by_hand.get(number, (NEVER, NEVER))
                 by = "person" if by_hand[0] <= at <= by_hand[1] else "runnerd"
-                slot = slot.removesuffix(COMPANION)  # who takes its Docker takes the runner
-                runner = runners[slot][:12]
+                runner = number[:12]
+                if slot.endswith(COMPANION):  # who takes its Docker takes the runner
+                    slot = slot.removesuffix(COMPANION)
+                    runner = runners.get(slot, "")[:12]
                 began, ended = spans.get(runner, (NEVER, NEVER))
                 working = began + LATE < at < ended - LATE and runner not in dead
                 rows.append(Row(at, *STOPPED, runner, {"slot": slot, "by": by, "working": working}))

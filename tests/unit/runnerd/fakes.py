@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,9 +178,12 @@ class FakeWorld:
     def runs(self, machine_id: str) -> bool:
         return machine_id in self.containers and self.containers[machine_id].status is MachineStatus.RUNNING
 
-    def release(self, slot: str) -> None:
+    def release(self, slot: str, wanted: Callable[[], bool]) -> bool:
+        if wanted():
+            return False
         self.released.append(slot)
         self.hashes.pop(slot, None)
+        return True
 
     def changes(self) -> Iterator[None]:
         return iter(())

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client import generate_latest
 
@@ -118,6 +120,25 @@ def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(hos
     host.rounds(20)
     assert host.world.killed_busy == []
     assert host.state()["runner-1"] == "busy"
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_job_that_is_cancelled_at_the_limit_is_called_so_whatever_its_runner_had_the_time_to_say(
+    host: Host, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.online()
+    busy = host.of("runner-1")
+    host.world.take_job(busy, "build")
+
+    def stop(machine_id: str) -> None:
+        host.world.end_job(busy)
+        busy.output = replace(busy.output, result="Canceled" if said else "", done_at=host.clock.at if said else None)
+
+    monkeypatch.setattr(host.world, "stop", stop)
+    host.supervisor.drain(["runner-1"], "now", None)
+    host.rounds(10)
+    (told,) = [event.detail for event in read_events(host.journal.folder, 0) if event.kind == "ended"]
+    assert told.startswith("job cancelled: stopped now: the limit for its job has passed")
 
 
 def test_a_slot_that_comes_back_before_there_is_a_thread_keeps_its_block(host: Host) -> None:

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.ephemeral.github_runners.plugins.filter.runner_docker import declaration, runner_shares
 from runnerd.chores import DAY
 from runnerd.composefile import images, with_image
+from runnerd.images import ImageError
 from runnerd.status import upkeep
 from tests.unit.runnerd.test_supervisor import SLOTS, Host
 
@@ -223,3 +224,25 @@ def test_an_image_whose_runners_never_come_online_is_pulled_anew(host: Host, end
     assert host.world.images.pulls == [TAG]
     minutes(8 * 60 - 50)
     assert 3 <= len(host.world.images.pulls) <= 5, "less and less often: something else may be to blame"
+
+
+def test_a_docker_that_cannot_tell_of_an_image_is_not_asked_in_each_round(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flight that ends wakes the loop: nothing that failed may be due again at once. And it is not forgotten."""
+    asked = []
+
+    def fails(image: str) -> str:
+        asked.append(image)
+        raise ImageError("Docker does not answer")
+
+    host.world.images.here = {TAG: NEW}
+    with monkeypatch.context() as patch:
+        patch.setattr(host.world.images, "reference", fails)
+        host.world.file_images = {TAG: "sha256:what somebody wrote"}
+        host.rounds(100, step=0.01)
+        assert len(asked) == 1
+        host.rounds(60, step=1)
+        assert 3 <= len(asked) <= 6
+    host.rounds(20, step=1)
+    assert host.world.file_images == {TAG: NEW}

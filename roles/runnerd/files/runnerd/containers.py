@@ -253,15 +253,25 @@ class ComposeProvider:
         with contextlib.suppress(docker.errors.NotFound):
             client.remove_container(container_id, v=True, force=force)
 
-    def release(self, slot: str) -> None:
+    def release(self, slot: str, wanted: Callable[[], bool]) -> bool:
         """Take the slot's block out of the Compose file."""
-        self._project.rewrite(lambda text: without_slot(text, slot))
+        kept = False
+
+        def change(text: str) -> str:
+            nonlocal kept
+            kept = wanted()  # only now: the wait for the file may have been long
+            return text if kept else without_slot(text, slot)
+
+        self._project.rewrite(change)
+        if kept:
+            return False
         try:
             self._work_folders.remove(slot)
         except OSError as exc:
             raise ProviderError(f"the work folder of {slot} could not be removed: {exc}") from exc
         with self._project.lock:  # Compose makes a volume before the container that uses it
             self._remove_old_externals()
+        return True
 
     def follow(self, tag: str, reference: str) -> None:
         """Write it into the Compose file."""

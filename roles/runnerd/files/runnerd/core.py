@@ -345,6 +345,8 @@ def classify(view: SlotView) -> tuple[Outcome, str]:
     assert attempt is not None
     gone = machine.status is MachineStatus.ABSENT or machine.id != attempt.container_id
     how = _how_it_died(view, gone)
+    if attempt.outcome in (Outcome.CUT_OFF, Outcome.JOB_CANCELLED) and output.result == "Canceled":
+        return Outcome.JOB_CANCELLED, f"{attempt.reason} (job {output.job!r})"  # it had the time to say so
     if output.done_at is not None:
         return Outcome.JOB, f"job {output.job!r}: {output.result}"
     had_a_job = output.job_at is not None or view.registration.busy is Tri.YES

@@ -58,9 +58,7 @@ class Departures:
     def _release(self, slot: str) -> None:
         released = False
         try:
-            if not self._wanted_on_disk(slot):
-                self._provider.release(slot)
-                released = True
+            released = self._provider.release(slot, partial(self._wanted_on_disk, slot))
         except ProviderError as exc:
             log.warning("%s: %s", slot, exc)
         with self._lock:

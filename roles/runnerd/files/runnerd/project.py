@@ -32,13 +32,18 @@ class Project:
         #: Held by who changes the file, or lets Compose make something: it makes the project's network with the first
         #: container, and two at once would race. That takes 50 ms.
         self.lock = threading.Lock()
+        self._reading = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
         self._definition = Definition(error="not read yet")
         self._retry_at = 0.0
         self._services: frozenset[str] = frozenset()
 
     def definition(self) -> Definition:
-        """Read again only when the file has changed."""
+        """Read again only when the file has changed; by one thread for all that wait."""
+        with self._reading:
+            return self._read()
+
+    def _read(self) -> Definition:
         try:
             status = self._settings.file.stat()
         except OSError as exc:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -78,8 +78,8 @@ class Provider(Protocol):
     def runs(self, machine_id: str) -> bool:
         """Whether it runs; raises ProviderDown if that cannot be told."""
 
-    def release(self, slot: str) -> None:
-        """The slot has left and is empty: forget its definition."""
+    def release(self, slot: str, wanted: Callable[[], bool]) -> bool:
+        """The slot has left and is empty: forget its definition. Not if it is `wanted`, asked at the last moment."""
 
     def follow(self, tag: str, reference: str) -> None:
         """Let the definition have this image wherever it follows that tag."""

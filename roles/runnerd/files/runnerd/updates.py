@@ -27,6 +27,8 @@ from .provider import Definition, Provider, ProviderError
 
 log = logging.getLogger("runnerd")
 
+#: Seconds until a tag and the Compose file are compared again, if that failed.
+ALIGN_RETRY = 15.0
 #: Seconds between attempts to remove what is still in use.
 CLEAN_EVERY = 60.0
 #: Seconds between updates that failing slots ask for; twice as long after each, up to a day: the image is not always to
@@ -60,6 +62,7 @@ class Updates:
         self._wanted: set[str] = set()  # tags to pull now
         self._busy: set[str] = set()
         self._aligned: dict[str, frozenset[str]] = {}  # tag -> what the file had for it when both were compared
+        self._align_at: dict[str, float] = {}  # tag -> when they are compared again after a failure
         self._clean_at = self._suspect_at = float("-inf")
         self._suspicion = FIRST_SUSPICION
         self._pulls: dict[str, Done] = {}  # tag -> how it went so far; as in the journal
@@ -78,7 +81,7 @@ class Updates:
                 self._remember(tag, NEVER.success(wall))
             elif tag in self._wanted or due_at(done, phase_of(self._journal.machine_id, tag), wall) <= wall:
                 yield Chore(f"image {tag}", partial(self._update, tag, references))
-            elif self._aligned.get(tag) != references:
+            elif self._aligned.get(tag) != references and self._align_at.get(tag, 0.0) <= self._clock.now():
                 yield Chore(f"image {tag}", partial(self._align, tag, references))
         if self._left_behind(definition) and self._clock.now() >= self._clean_at:
             yield Chore("old images", partial(self._clean, definition))
@@ -135,12 +138,15 @@ class Updates:
             if here and references != {here}:
                 self._provider.follow(tag, here)
                 references = frozenset({here})
-                self._suspicion = FIRST_SUSPICION  # of this one
+                # Of this one there is no suspicion yet.
+                self._suspect_at, self._suspicion = self._clock.now() + FIRST_SUSPICION, 2 * FIRST_SUSPICION
                 self._journal.event("", "", "image", f"{tag} is now {here}; slots move as they become empty")
                 log.info("%s is now %s; slots move as they become empty", tag, here)
         except (ImageError, ProviderError) as exc:
             log.warning("%s: %s", tag, exc)
-            return  # looked at again in the next round
+            self._aligned.pop(tag, None)
+            self._align_at[tag] = self._clock.now() + ALIGN_RETRY
+            return
         self._aligned[tag] = references
 
     def _left_behind(self, definition: Definition) -> set[str]:
