@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.role import EVERYTHING as PRIVILEGED
 from tests.contract.role import documented
 
 from .conftest import Rig
@@ -52,20 +53,8 @@ BESIDES = {
     "GET /nodes/{node}/tasks/{upid}/log",
 }
 EVERYTHING = {
-    "cores": 2,
-    "memory": 2048,
-    "balloon": 512,
-    "cpu_type": "host",
-    "disk_size": "20G",
-    "bridge": "vmbr0",
-    "vlan": 7,
+    **PRIVILEGED,
     "gateway": "192.0.2.1",
-    "user": "admin",
-    "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst one@host"],
-    "nameservers": ["192.0.2.1"],
-    "search_domain": "home.lan",
-    "tags": ["ci"],
-    "description": "text",
     "agent": True,
     "on_boot": True,
 }

@@ -337,3 +337,22 @@ def test_the_command_does_not_load_what_only_the_daemon_needs() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_who_waits_for_jobs_only_asks_github_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job may take hours; lists are asked for while somebody is not seen online."""
+    busy = {"slot": "runner-1", "leaving": True, "state": "busy", "wanted": True, "container": "c", "verified": True}
+    starting = busy | {"leaving": False, "state": "starting", "verified": False}
+    looks = [starting, starting, busy, busy, busy, starting | {"verified": True}]
+    asked = []
+
+    def ask(socket: object, command: str, refresh: bool) -> dict[str, object]:
+        asked.append(refresh)
+        return {"daemon": True, "slots": [looks[len(asked) - 1]]}
+
+    monkeypatch.setattr(cli, "_ask_patiently", ask)
+    monkeypatch.setattr(cli, "_show", lambda *dummy: None)
+    monkeypatch.setattr(cli, "ASK_GITHUB", 0.0)
+    monkeypatch.setattr(cli, "LOOK", 0.0)
+    assert cli.main(["wait", "--drained"]) == cli.DONE
+    assert asked == [True, True, True, False, False, False]

@@ -122,6 +122,24 @@ def test_what_was_decided_before_a_change_of_mind_takes_nobody_away_after_it(hos
     assert host.state()["runner-1"] == "busy"
 
 
+def test_a_job_that_comes_between_the_last_look_and_the_stop_at_the_limit_is_reported(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.online()
+    idle = host.of("runner-1")
+    host.world.github = errors.Unreachable("deregister", message="no route", sent=False)
+
+    def stop(machine_id: str) -> None:
+        host.world.take_job(idle, "build")
+        host.world.die(idle, 143)
+
+    monkeypatch.setattr(host.world, "stop", stop)
+    host.supervisor.drain(["runner-1"], "now", None)
+    host.rounds(30)
+    (told,) = [event.detail for event in read_events(host.journal.folder, 0) if event.kind == "ended"]
+    assert told == "job cancelled: stopped now: the limit has passed just as job 'build' was given"
+
+
 @pytest.mark.parametrize("said", [True, False])
 def test_a_job_that_is_cancelled_at_the_limit_is_called_so_whatever_its_runner_had_the_time_to_say(
     host: Host, said: bool, monkeypatch: pytest.MonkeyPatch

@@ -91,8 +91,8 @@ class Engine:
 
 
 def _connect(timeout: int | None) -> docker.APIClient:
-    """The SDK's annotation lacks None, which it takes, and which means that there is no limit."""
-    return docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # see above
+    """`timeout`: seconds for each call; None: no limit."""
+    return docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # the annotation lacks None
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
