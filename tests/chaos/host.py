@@ -32,7 +32,8 @@ from .program import NEVER
 from .shells import Ears, Flights, TalkingJournal
 from .world import HostClock, NotNow, Time
 
-RESTART = 1.0  # seconds: RestartSec of the unit
+RESTART = 0.5  # seconds: RestartSec of the unit
+FAILED = 2.5  # seconds: the same after an error, which ExecStopPost makes longer
 
 
 class Killed(BaseException):
@@ -170,7 +171,7 @@ class Host:
             journal = TalkingJournal(self)
         except (SettingsError, JournalError, sqlite3.Error) as exc:
             self.history.add(NOT_STARTED, detail=str(exc))
-            self.start_at = self.time.at + RESTART
+            self.start_at = self.time.at + FAILED
             return
         except Killed:
             self.end("killed", self.killed_for)
@@ -205,7 +206,7 @@ class Host:
     def _crash(self, exc: sqlite3.Error) -> None:
         """Nothing else than a full disk may come to this."""
         self.history.add(ERROR, detail=repr(exc), foreseen=self.disk_full)
-        self.end(f"crashed: {exc}")
+        self.end(f"crashed: {exc}", FAILED)
 
     def _restart_soon(self) -> None:
         self.start_at = self.time.at + 0.5
