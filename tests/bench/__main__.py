@@ -18,7 +18,7 @@ from tests.bench.burst import BURST
 from tests.bench.calls import CALLS_PER_JOB
 from tests.bench.idle import IDLE
 from tests.bench.killed import KILLED
-from tests.bench.machine import commit, look, used
+from tests.bench.machine import commit, look, others
 from tests.bench.many_jobs import MANY_JOBS
 from tests.bench.playbook import PLAYBOOK
 from tests.bench.results import Run
@@ -33,8 +33,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (TURNAROUND, BURST, PLAYBOOK, IDLE, CALLS_PE
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:
     """One benchmark: what was measured, and whether it came to its end."""
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    others = used()
-    run, begin, ended = Run.of(benchmark, date, commit(), look("", others)), time.monotonic(), True
+    before = others()
+    run, begin, ended = Run.of(benchmark, date, commit(), look("", before)), time.monotonic(), True
     try:
         told = begin
         for sample in benchmark.measure(stage):
@@ -47,7 +47,7 @@ def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:
         traceback.print_exc()
         ended = False
     run.seconds = time.monotonic() - begin
-    run.machine = look(stage.engine(), max(others, used()))
+    run.machine = look(stage.engine(), max(before, others()))
     return run, ended
 
 

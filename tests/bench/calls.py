@@ -30,6 +30,7 @@ CALLS = Figure("calls a job", "", (Goal(1.05),))
 POINTS = Figure("points a job", "")
 FAULTY_CALLS = Figure(f"calls a job, {len(FAULTS)} faults in each {sizes.CALLS_JOBS} jobs", "")
 FAULTY_POINTS = Figure(f"points a job, {len(FAULTS)} faults in each {sizes.CALLS_JOBS} jobs", "")
+FOR_A_FAULT = Figure("calls more for a fault", "")
 
 
 def measure(stage: Stage) -> Iterator[Sample]:
@@ -42,11 +43,13 @@ def measure(stage: Stage) -> Iterator[Sample]:
         calls, points = _batch_of_jobs(stage)
         yield Sample(CALLS, OURS, calls)
         yield Sample(POINTS, OURS, points)
+        well = calls
         for fault in FAULTS:
             rig.github.fault(**fault, times=1)
         calls, points = _batch_of_jobs(stage)
         yield Sample(FAULTY_CALLS, OURS, calls)
         yield Sample(FAULTY_POINTS, OURS, points)
+        yield Sample(FOR_A_FAULT, OURS, (calls - well) * sizes.CALLS_JOBS / len(FAULTS))
         rig.base()
 
 

@@ -16,6 +16,7 @@ from tests.lab.common import CHECKOUT
 
 #: Above this share of the processors' time, used by others, numbers tell of the others.
 QUIET = 0.1
+LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def used(seconds: float = 3.0) -> float:
     time.sleep(seconds)
     total, idle = (after - was for after, was in zip(spent(), before, strict=True))
     return 1 - idle / total
+
+
+def others() -> float:
+    """The share that others use, once what we did ourselves has come to its end."""
+    for _look in range(LOOKS):
+        if used() <= QUIET:
+            break
+    return used()
 
 
 def _processor() -> str:
