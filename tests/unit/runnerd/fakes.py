@@ -303,11 +303,15 @@ class FakeListener:
         self.world = world
         self.since: dict[str, float] = {}
         self.heard: dict[str, Output] = {}
+        self.hurried: set[str] = set()
 
     def follow(self, machine_ids: Iterable[str]) -> None:
         self.since = {machine_id: self.since.get(machine_id, self.world.clock.at) for machine_id in machine_ids}
         for machine_id in self.heard.keys() - self.since.keys():
             del self.heard[machine_id]
+
+    def hurry(self, machine_ids: Iterable[str]) -> None:
+        self.hurried.update(machine_ids)
 
     def output(self, machine_id: str) -> Output:
         container = self.world.containers.get(machine_id)

@@ -221,6 +221,24 @@ def test_every_slot_that_waits_has_someone_to_wake_it(world: World) -> None:
             assert view.slot in acting or plan.wake_at is not None
 
 
+@pytest.mark.parametrize("result", ["", "Succeeded"])
+def test_the_last_lines_of_the_dead_are_waited_for_until_the_result_is_known(result: str) -> None:
+    view = SlotView(
+        slot="runner-1",
+        pool="default",
+        wanted=True,
+        attempt=Attempt(1, "runner-1", "default", "acme", "default", Phase.RUNNING, NOW - 60, container_id=CONTAINER),
+        machine=Machine(MachineStatus.DEAD, CONTAINER, exit_code=0, dead_since=NOW - 0.1),
+        output=Output(readable=True, job="x", job_at=NOW - 50, result=result, done_at=NOW - 1 if result else None),
+    )
+    plan = decide(World(NOW, (view,), lists={KEY: NOW}))
+    if result:
+        assert plan.actions == (Clear("runner-1", 1, Outcome.JOB, "job 'x': Succeeded"),)
+    else:
+        assert plan.actions == ()
+        assert plan.wake_at == NOW - 0.1 + core.LAST_LINES_PATIENCE
+
+
 @pytest.mark.parametrize("module", ["core", "model", "ways"])
 def test_the_core_imports_nothing_that_does_input_or_output(module: str) -> None:
     tree = ast.parse((Path(core.__file__).parent / f"{module}.py").read_text())

@@ -12,21 +12,23 @@ from pathlib import Path
 import pytest
 
 from runnerd.containers import ComposeProvider
-from runnerd.project import DEFINITION_RETRY
+from runnerd.project import DEFINITION_RETRY, Project
 from runnerd.provider import Definition
 from runnerd.settings import ComposeSettings
 from tests.unit.runnerd.fakes import FakeClock
 
-# As `docker compose config --hash '*'` answers: a line a service, or the parser's complaint.
+# As `docker compose config --hash '*'` answers: a line a service, or the parser's complaint. As `docker info` tells
+# where Compose's own program is; that one is this same file.
 DOCKER = """#!/bin/sh
-echo "$@" >>"{folder}/calls"
+[ "$1" = info ] && { cat "{folder}/where"; exit 0; }
+echo "$0 $@" >>"{folder}/calls"
 [ -e "{folder}/broken" ] && { echo "error during connect" >&2; exit 1; }
 while IFS= read -r line; do
   case $line in
     *:) echo "${line%:} hash-of-${line%:}" ;;
     *) echo "time=now level=warning" >&2; echo "yaml: could not find expected ':'" >&2; exit 15 ;;
   esac
-done <"$7"
+done <"{folder}/docker-compose.yml"
 """
 
 WHOLE = "runner-1:\nrunner-2:\n"
@@ -39,13 +41,25 @@ class Disk:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.file = folder / "docker-compose.yml"
-        program = folder / "docker"
-        program.write_text(DOCKER.replace("{folder}", str(folder)))
-        program.chmod(0o755)
+        self.plugin("")
+        self.program("docker")
         monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
         self.clock = FakeClock()
         self.write(WHOLE)
-        self.provider = ComposeProvider(ComposeSettings(file=self.file), self.clock)
+        settings = ComposeSettings(file=self.file)
+        self.provider = ComposeProvider(settings, self.clock)
+        self.project = Project(settings, self.clock, timeout=10)
+
+    def program(self, name: str) -> Path:
+        """A `docker`, or Compose's own program."""
+        program = self.folder / name
+        program.write_text(DOCKER.replace("{folder}", str(self.folder)))
+        program.chmod(0o755)
+        return program
+
+    def plugin(self, path: Path | str) -> None:
+        """What `docker info` tells of it."""
+        (self.folder / "where").write_text(f"{path}\n")
 
     def write(self, text: str) -> None:
         self.file.write_text(text)
@@ -53,9 +67,20 @@ class Disk:
     def definition(self) -> Definition:
         return self.provider.definition()
 
+    def create(self) -> None:
+        """Make the first slot's container, as it is read before."""
+        self.project.definition()
+        self.project.create("runner-1")
+
+    @property
+    def calls(self) -> list[str]:
+        """The programs that have read it, with the first word of each."""
+        lines = (self.folder / "calls").read_text().splitlines()
+        return [f"{Path(line.split()[0]).name} {line.split()[1]}" for line in lines]
+
     @property
     def readings(self) -> int:
-        return len((self.folder / "calls").read_text().splitlines())
+        return len(self.calls)
 
 
 @pytest.fixture
@@ -100,3 +125,39 @@ def test_a_file_that_is_gone_is_an_error_and_then_back(disk: Disk) -> None:
     assert "docker-compose.yml: No such file or directory" in disk.definition().error
     (disk.folder / "away").rename(disk.file)
     assert disk.definition() == whole
+
+
+def test_containers_are_made_by_composes_own_program_where_docker_tells_of_one(disk: Disk) -> None:
+    disk.plugin(disk.program("docker-compose"))
+    for _each in range(2):
+        disk.create()
+    assert disk.calls == ["docker compose", "docker-compose --ansi", "docker-compose --ansi"]
+
+
+@pytest.mark.parametrize("told", ["", "a banner\n/usr/bin/true", "docker-compose", "/not/there"])
+def test_what_is_no_program_is_not_called(disk: Disk, told: str) -> None:
+    disk.plugin(told)
+    disk.create()
+    assert disk.calls == ["docker compose", "docker compose"]
+
+
+def test_a_compose_that_an_upgrade_took_elsewhere_is_found_again(disk: Disk) -> None:
+    before = disk.program("before")
+    disk.plugin(before)
+    disk.create()
+    disk.plugin(before.rename(disk.folder / "after"))
+    disk.create()
+    disk.write("runner-1:\n")
+    disk.create()
+    assert disk.calls == [
+        "docker compose", "before --ansi", "docker compose", "docker compose", "after --ansi"
+    ]  # fmt: skip
+
+
+def test_a_docker_that_does_not_tell_is_not_waited_for(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One plugin that hangs is enough."""
+    monkeypatch.setattr("runnerd.project.WHERE_TIMEOUT", 0.2)
+    (disk.folder / "where").unlink()
+    os.mkfifo(disk.folder / "where")
+    disk.create()
+    assert disk.calls == ["docker compose", "docker compose"]

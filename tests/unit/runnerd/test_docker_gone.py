@@ -38,6 +38,8 @@ class Engine:
         self.clock = clock
         self.said: list[tuple[float, str]] = []
         self.asked: list[tuple[bool, bool]] = []  # each reading of the output: followed; only from some time on
+        self.version, self.versions = "1.45", 0  # of the API, the only one that it speaks; how often it was asked for
+        self.changes = ["create", "attach", "start", "exec_create: true", "die", "destroy"]
         self.tears_after: int | None = None  # lines, in a reading that is not followed
         self.going = threading.Event()
         self.rotates = threading.Event()  # streams that follow end here, in good order
@@ -78,11 +80,16 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        if url.path.endswith("/logs"):
+        if url.path != "/version" and not url.path.startswith(f"/v{self.server.engine.version}/"):
+            self.send_error(400, "client version is not supported")
+        elif url.path.endswith("/logs"):
             query = parse_qs(url.query)
             self._logs(query["follow"] == ["1"], "since" in query)
         elif url.path == "/version":
-            self._json({"ApiVersion": "1.45"})
+            self.server.engine.versions += 1
+            self._json({"ApiVersion": self.server.engine.version})
+        elif url.path.endswith("/events"):
+            self._events(json.loads(parse_qs(url.query)["filters"][0])["event"])
         else:
             self._json({"Id": CONTAINER, "State": {"Running": True}, "Config": {"Tty": False}})
 
@@ -110,6 +117,16 @@ class _Answer(BaseHTTPRequestHandler):
             self._chunk(b"")
             return
         self._chunk(frames[-1][:11])
+        self.close_connection = True
+
+    def _events(self, wanted: list[str]) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for action in self.server.engine.changes:
+            if action.partition(":")[0] in wanted:
+                self._chunk(json.dumps({"Action": action}).encode() + b"\n")
+        self.server.engine.going.wait(10)
         self.close_connection = True
 
     def _chunk(self, data: bytes) -> None:
@@ -140,6 +157,24 @@ def listener(engine: Engine, tmp_path: Path) -> Iterator[Listener]:
     listener = Listener(provider, lambda: None)
     yield listener
     listener.follow([])
+
+
+def test_docker_is_asked_for_its_version_once_until_it_goes_away(engine: Engine, tmp_path: Path) -> None:
+    """An upgrade may bring one that speaks no version that the last one spoke."""
+    provider = ComposeProvider(ComposeSettings(file=tmp_path / "docker-compose.yml"), engine.clock)
+    changes = provider.changes()
+    for _news in ("start", "die", "destroy"):
+        next(changes)
+    for _each in range(3):
+        assert provider.runs(CONTAINER)
+        list(provider.output(CONTAINER, follow=False))
+    assert engine.versions == 1
+    engine.go()
+    assert list(changes) == [], "what Docker tells of all else would wake the loop for nothing"
+    engine.version = "1.52"
+    engine.come()
+    assert provider.runs(CONTAINER) and provider.runs(CONTAINER)
+    assert engine.versions == 2
 
 
 def becomes(listener: Listener, true: Callable[[Output], object]) -> Output:

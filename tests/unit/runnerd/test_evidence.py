@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -159,3 +160,52 @@ def test_a_container_that_only_seems_to_run_does_not_hold_up_its_slot(monkeypatc
         assert time.monotonic() < end, pauses
         time.sleep(0.001)
     assert pauses == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+
+
+class Late(Talker):
+    """Tells those who follow nothing any more, as Docker's journald reader does for a while after a container's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = [(5.0, "Listening for Jobs"), (6.0, "Running job: x")]
+        self.reads = 0
+
+    def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
+        if follow:
+            self.may_end.wait(10)
+            return
+        self.reads += 1
+        yield from self.said
+
+
+def test_the_result_of_one_that_has_ended_is_read_at_once() -> None:
+    talker, woken = Late(), threading.Event()
+    listener = talker.heard_by(woken.set)
+    listener.follow(["c"])
+    until(woken)
+    talker.said += [(8.0, "Job x completed with result: Succeeded")]
+    listener.hurry(["c", "unknown"])
+    until(woken)
+    output = listener.output("c")
+    assert (output.job_at, output.result, output.done_at, output.ended) == (6.0, "Succeeded", 8.0, False)
+    talker.may_end.set()  # the stream brings nothing: what is known by now stays
+    while not listener.output("c").ended:
+        until(woken)
+    assert listener.output("c") == replace(output, ended=True)
+
+
+def test_what_cannot_be_read_at_once_is_waited_for() -> None:
+    """The journal may not have the last line yet: that it is absent says nothing."""
+    talker, woken = Late(), threading.Event()
+    listener = talker.heard_by(woken.set)
+    listener.follow(["c"])
+    until(woken)
+    before = listener.output("c")
+    for _look in range(3):
+        listener.hurry(["c"])
+        assert not woken.wait(0.1)
+    assert talker.reads == 2, "one for all looks, beside that of who follows it"
+    assert listener.output("c") == before
+    talker.may_end.set()
+    while not listener.output("c").ended:
+        until(woken)

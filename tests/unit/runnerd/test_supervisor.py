@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from runnerd.journal import Journal, read_events
 from runnerd.model import MachineStatus
+from runnerd.supervisor import REST
+from tests.unit.runnerd.fakes import FakeListener
 from tests.unit.runnerd.host import CRASHPOINTS, SLOTS, Host, Killed
 
 
@@ -52,7 +57,25 @@ def test_a_finished_runner_is_replaced_by_a_new_container_without_asking_github_
     host.rounds(3)
     new = host.of("runner-1")
     assert new.id != old.id
+    assert cast(FakeListener, host.supervisor.observer.listener).hurried == {old.id}
     assert [r.split()[0] for r in host.world.requests] == ["POST"]
+
+
+def test_after_a_round_the_loop_rests_as_long_as_it_took(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("runnerd.supervisor.time", SimpleNamespace(sleep=rests.append))
+    stopping, rounds = threading.Event(), iter([0.02, 30.0])
+
+    def round_() -> None:
+        host.clock.at += next(rounds)
+        if host.clock.at > 30:
+            stopping.set()
+        host.supervisor.wake()  # also who sets it in the middle of a round is heard
+
+    monkeypatch.setattr(host.supervisor, "round", round_)
+    host.clock.at = 0.0
+    host.supervisor.run(stopping, lambda: None)
+    assert rests == pytest.approx([0.02, REST])
 
 
 def test_a_restart_of_runnerd_touches_nothing(host: Host) -> None:

@@ -85,10 +85,10 @@ class ComposeProvider:
         except DOCKER_FAILED as exc:
             raise ProviderDown(f"Docker does not answer: {first_line(exc)}") from exc
 
-    def _summaries(self, client: docker.APIClient) -> Sequence[dict[str, Any]]:
-        """All containers of the project that belong to a slot, as Docker lists them."""
+    def _summaries(self, client: docker.APIClient, slot: str = "") -> Sequence[dict[str, Any]]:
+        """All containers of the project that belong to a slot, or to this one, as Docker lists them."""
         # Without what a person makes of a slot's service by `docker compose run`.
-        wanted = [self._label, "com.docker.compose.oneoff=False", LABEL_SLOT]
+        wanted = [self._label, "com.docker.compose.oneoff=False", f"{LABEL_SLOT}={slot}" if slot else LABEL_SLOT]
         found: Sequence[dict[str, Any]] = client.containers(all=True, filters={"label": wanted})
         return found
 
@@ -135,22 +135,32 @@ class ComposeProvider:
                 self._discard(slot, lambda one, _all: bool(one["State"] == "created"))
                 raise
             self._remove_old_externals()
-        found = self.list().get(slot)
-        if found is None:
+        return self._made(slot)
+
+    def _made(self, slot: str) -> str:
+        """What Compose has made is as it should be, and its folder is there; its id."""
+        try:
+            found = [one for one in self._summaries(self._engine.client(LOOK_TIMEOUT), slot) if not is_companion(one)]
+        except DOCKER_FAILED as exc:
+            raise ProviderError(f"the container cannot be looked at: {first_line(exc)}") from exc
+        if not found:
             raise ProviderError(f"Compose made no container for {slot}. Do: run the playbook again")
-        if found.machine.status is not MachineStatus.CREATED:
-            raise ProviderError(f"the container of {slot} is {found.machine.status.value} already")
-        self._renew_work_folder(slot, found.machine.id)
-        return found.machine.id
+        if found[0]["State"] != "created":
+            raise ProviderError(f"the container of {slot} is {found[0]['State']} already")
+        try:
+            self._work_folders.renew(slot, found[0]["Labels"].get(LABEL_WORK_FOLDER, ""))
+        except OSError as exc:
+            raise ProviderError(f"the work folder of {slot} could not be made: {exc}") from exc
+        return str(found[0]["Id"])
 
     def _discard(self, slot: str, doomed: Callable[[Summary, set[str]], bool]) -> None:
         """Remove those of a slot's containers that nobody can use, given the ids of all."""
         client = self._engine.client()
         try:
-            summaries = self._summaries(client)
+            summaries = self._summaries(client, slot)
             ids = {one["Id"] for one in summaries}
             for one in summaries:
-                if one["Labels"][LABEL_SLOT] == slot and doomed(one, ids):
+                if doomed(one, ids):
                     self._remove(client, one["Id"], force=True)
         except DOCKER_FAILED as exc:
             raise ProviderError(f"what is left in {slot} could not be removed: {first_line(exc)}") from exc
@@ -162,15 +172,6 @@ class ComposeProvider:
             filters = {"dangling": True, "label": [f"{LABEL_ROLE}=externals"]}
             for volume in client.volumes(filters=filters)["Volumes"] or []:
                 client.remove_volume(volume["Name"])
-
-    def _renew_work_folder(self, slot: str, machine_id: str) -> None:
-        try:
-            labels = self._engine.client().inspect_container(machine_id)["Config"]["Labels"]
-            self._work_folders.renew(slot, labels.get(LABEL_WORK_FOLDER, ""))
-        except DOCKER_FAILED as exc:
-            raise ProviderError(f"the container cannot be looked at: {first_line(exc)}") from exc
-        except OSError as exc:
-            raise ProviderError(f"the work folder of {slot} could not be made: {exc}") from exc
 
     def start_and_deliver(self, machine_id: str, data: bytes) -> Delivery:
         """Attach to the standard input, start, write once."""

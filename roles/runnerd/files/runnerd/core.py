@@ -48,7 +48,7 @@ OFFLINE_PATIENCE = 600.0
 #: Ghosts that are looked after at once; the threads are for slots.
 CHASES = 2
 
-#: How long the last lines of a dead container are waited for.
+#: How long the last lines of a dead container are waited for; once its job's result is known, no more.
 LAST_LINES_PATIENCE = 3.0
 
 #: Exit codes of our entrypoint (files/entrypoint.sh of the role github_docker_runners).
@@ -194,7 +194,7 @@ def _slot(view: SlotView, world: World) -> _Verdict:
         return _clear(view, Outcome.INTERRUPTED, "the container was never started")
     if machine.status is MachineStatus.DEAD:
         patience = (machine.dead_since or world.now) + LAST_LINES_PATIENCE
-        if not view.output.ended and world.now < patience:
+        if not view.output.ended and view.output.done_at is None and world.now < patience:
             return _Verdict("finished", "reads its last lines", wake_at=patience)
         outcome, reason = classify(view)
         return _clear(view, outcome, reason)

@@ -35,6 +35,7 @@ class Engine:
         self._clock = clock
         self._timeout = timeout
         self._local = threading.local()
+        self._version = ""  # of the API; empty: not asked since Docker came
 
     def client(self, timeout: int | None = None) -> docker.APIClient:
         """One a thread and time limit: the SDK's is a requests session, which is not for sharing.
@@ -42,23 +43,37 @@ class Engine:
         Raises ProviderDown.
         """
         timeout = timeout or self._timeout
-        clients: dict[int | None, docker.APIClient] = self._local.__dict__.setdefault("clients", {})
-        if timeout not in clients:
+        clients: dict[tuple[int | None, str], docker.APIClient] = self._local.__dict__.setdefault("clients", {})
+        client = clients.get((timeout, self._version))
+        if client is None:
             try:
-                client = _connect(timeout)
-                # The SDK would keep a connection open for each address that it has asked, up to 25 (measured).
-                client.headers["Connection"] = "close"
-                clients[timeout] = client
+                client = self._connect(timeout)
             except DOCKER_FAILED as exc:
                 raise ProviderDown(f"Docker does not answer: {first_line(exc)}") from exc
-        return clients[timeout]
+            # The SDK would keep a connection open for each address that it has asked, up to 25 (measured).
+            client.headers["Connection"] = "close"
+            clients[timeout, client.api_version] = client
+        return client
+
+    def _connect(self, timeout: int | None) -> docker.APIClient:
+        """`timeout`: seconds for each call; None: no limit."""
+        # The version is asked once: to tell it, Docker starts two programs, and takes 8 ms (measured).
+        known = self._version
+        client = docker.APIClient(version=known or "auto", timeout=timeout)  # type: ignore[arg-type]  # no None
+        if not known:
+            self._version = client.api_version
+        return client
 
     def changes(self, labels: Iterable[str]) -> Iterator[None]:
-        """One for each event of a container with these labels; ends when Docker goes away."""
-        filters: dict[str, Any] = {"type": "container", "label": list(labels)}
-        with contextlib.suppress(*DOCKER_FAILED, OSError), contextlib.closing(_connect(None)) as client:
-            for _dummy in client.events(decode=True, filters=filters):
-                yield
+        """One for each start, death or removal of a container with these labels; ends when Docker goes away."""
+        # Not for what is no news to the loop: what it makes itself, and the commands of a companion's health check.
+        filters: dict[str, Any] = {"type": "container", "label": list(labels), "event": ["start", "die", "destroy"]}
+        try:
+            with contextlib.suppress(*DOCKER_FAILED, OSError), contextlib.closing(self._connect(None)) as client:
+                for _dummy in client.events(decode=True, filters=filters):
+                    yield
+        finally:
+            self._version = ""  # it may come back as another one
 
     def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         """Standard output and error, with Docker's own time stamps, so that a restart loses no time limit.
@@ -70,7 +85,7 @@ class Engine:
             # Whole seconds, one earlier: a line that comes twice says the same.
             options["since"] = int(self._clock.wall() - (self._clock.now() - since)) - 1
         try:
-            with contextlib.closing(_connect(None if follow else self._timeout)) as client:
+            with contextlib.closing(self._connect(None if follow else self._timeout)) as client:
                 # The SDK's own stream takes a torn connection for the end; the one within raises.
                 for line in _lines(client.logs(machine_id, **options)._stream):
                     yield self._stamped(line)
@@ -88,11 +103,6 @@ class Engine:
         except ValueError:
             return now, f"{stamp} {text}"
         return min(now - (self._clock.wall() - said), now), text
-
-
-def _connect(timeout: int | None) -> docker.APIClient:
-    """`timeout`: seconds for each call; None: no limit."""
-    return docker.APIClient(version="auto", timeout=timeout)  # type: ignore[arg-type]  # the annotation lacks None
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

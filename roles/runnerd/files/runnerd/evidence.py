@@ -10,6 +10,7 @@ they are hints; the worker process is not.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -72,6 +73,7 @@ class Listener:
         self._wake = wake
         self._lock = threading.Lock()
         self._outputs: dict[str, Output] = {}
+        self._hurried: set[str] = set()
 
     def output(self, machine_id: str) -> Output:
         """What it has said so far."""
@@ -86,19 +88,43 @@ class Listener:
                 del self._outputs[gone]
             new = wanted - self._outputs.keys()
             self._outputs.update({machine_id: Output() for machine_id in new})
+            self._hurried &= wanted
         for machine_id in new:
             threading.Thread(
                 target=self._read, args=(machine_id,), name=f"output-{machine_id[:12]}", daemon=True
             ).start()
+
+    def hurry(self, machine_ids: Iterable[str]) -> None:
+        """These have ended, so look once how their jobs did. A stream that follows a journal is late by up to 0.3 s."""
+        with self._lock:
+            late = {one for one, output in self._outputs.items() if output.done_at is None}
+            late = late.intersection(machine_ids) - self._hurried
+            self._hurried |= late
+        for machine_id in late:
+            threading.Thread(
+                target=self._read_once, args=(machine_id,), name=f"result-{machine_id[:12]}", daemon=True
+            ).start()
+
+    def _read_once(self, machine_id: str) -> None:
+        with contextlib.suppress(ProviderError):  # who follows it hears of it
+            output, _last = self._said(machine_id)
+            if output.done_at is not None:  # that something is not there yet says nothing
+                self._set(machine_id, replace(output, ended=self.output(machine_id).ended))
+                self._wake()
+
+    def _said(self, machine_id: str) -> tuple[Output, float]:
+        """All that can be read now, and when the last of it was said."""
+        output, last = Output(readable=True), 0.0
+        for last, line in self._provider.output(machine_id, follow=False):
+            output = heard(output, line, last)
+        return output, last
 
     def _read(self, machine_id: str) -> None:
         pause = FIRST_RETRY
         while self._known(machine_id):
             try:
                 # First all that was said so far: only then is it known what was not said.
-                output, last = Output(readable=True), 0.0
-                for last, line in self._provider.output(machine_id, follow=False):
-                    output = heard(output, line, last)
+                output, last = self._said(machine_id)
                 self._set(machine_id, output)
                 self._wake()
                 for said_at, line in self._provider.output(machine_id, follow=True, since=last):
@@ -129,8 +155,12 @@ class Listener:
 
     def _set(self, machine_id: str, output: Output) -> None:
         with self._lock:
-            if machine_id in self._outputs:
-                self._outputs[machine_id] = output
+            known = self._outputs.get(machine_id)
+            if known is None:
+                return
+            if output.done_at is None:  # what `hurry` has found, a stream tells later
+                output = replace(output, result=known.result, done_at=known.done_at)
+            self._outputs[machine_id] = output
 
 
 def workers(machine_ids: Iterable[str], proc: Path = Path("/proc")) -> dict[str, Tri]:

@@ -83,6 +83,7 @@ class Observer:
                 for slot, row in rows.items()
                 if row.container_id and _was_started(row, slot in in_flight)
             )
+            self.listener.hurry(self._dead)
         workers = self._look(running.values()) if running else {}
 
         now, views = self._clock.now(), []

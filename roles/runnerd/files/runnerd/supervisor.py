@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -41,6 +42,9 @@ log = logging.getLogger("runnerd")
 
 #: Seconds between two rounds at the most. Everything urgent wakes the loop by itself.
 ROUND = 15.0
+#: Seconds of rest after a round at the most; otherwise as long as the round took. A round looks at all slots: while
+#: many start, round after round would take the processor that the starts need.
+REST = 0.25
 
 
 class Supervisor:
@@ -97,10 +101,14 @@ class Supervisor:
 
     def run(self, stopping: threading.Event, after_round: Callable[[], None]) -> None:
         """Round after round until `stopping` is set."""
-        while not stopping.is_set():
+        while True:
             self._wake.clear()
+            if stopping.is_set():  # after the clearing: who stops us sets it before he wakes us
+                return
+            began = self._clock.now()
             wake_at = self.round()
             after_round()
+            time.sleep(min(self._clock.now() - began, REST))
             wait = ROUND if wake_at is None else min(max(wake_at - self._clock.now(), 0.05), ROUND)
             self._wake.wait(wait)
 
