@@ -117,7 +117,7 @@ class Engine:
         self._reach(LOOK_TIMEOUT)
         return iter(self.containers[machine_id].said if machine_id in self.containers else ())
 
-    def changes(self) -> Iterator[None]:
+    def changes(self) -> Iterator[str]:
         return iter(())
 
     def workers(self, machine_ids: Iterable[str]) -> dict[str, Tri]:

@@ -185,7 +185,7 @@ class FakeWorld:
         self.hashes.pop(slot, None)
         return True
 
-    def changes(self) -> Iterator[None]:
+    def changes(self) -> Iterator[str]:
         return iter(())
 
     def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:

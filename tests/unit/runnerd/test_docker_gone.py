@@ -125,7 +125,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
         for action in self.server.engine.changes:
             if action.partition(":")[0] in wanted:
-                self._chunk(json.dumps({"Action": action}).encode() + b"\n")
+                labels = {"ephemeral.github-runners.slot": "runner-1", "name": "github-runner-1"}
+                self._chunk(json.dumps({"Action": action, "Actor": {"Attributes": labels}}).encode() + b"\n")
         self.server.engine.going.wait(10)
         self.close_connection = True
 
@@ -164,7 +165,7 @@ def test_docker_is_asked_for_its_version_once_until_it_goes_away(engine: Engine,
     provider = ComposeProvider(ComposeSettings(file=tmp_path / "docker-compose.yml"), engine.clock)
     changes = provider.changes()
     for _news in ("start", "die", "destroy"):
-        next(changes)
+        assert next(changes) == "runner-1"
     for _each in range(3):
         assert provider.runs(CONTAINER)
         list(provider.output(CONTAINER, follow=False))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import Executor, Future
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from runnerd.flights import Flights
 from runnerd.journal import Journal, read_events
 from runnerd.model import MachineStatus
 from runnerd.supervisor import REST
@@ -61,7 +63,7 @@ def test_a_finished_runner_is_replaced_by_a_new_container_without_asking_github_
     assert [r.split()[0] for r in host.world.requests] == ["POST"]
 
 
-def test_after_a_round_the_loop_rests_as_long_as_it_took(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_round_the_loop_rests_twice_as_long_as_it_took(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     monkeypatch.setattr("runnerd.supervisor.time", SimpleNamespace(sleep=rests.append))
     stopping, rounds = threading.Event(), iter([0.02, 30.0])
@@ -75,7 +77,38 @@ def test_after_a_round_the_loop_rests_as_long_as_it_took(host: Host, monkeypatch
     monkeypatch.setattr(host.supervisor, "round", round_)
     host.clock.at = 0.0
     host.supervisor.run(stopping, lambda: None)
-    assert rests == pytest.approx([0.02, REST])
+    assert rests == pytest.approx([0.04, REST])
+
+
+def test_what_we_do_to_a_slot_ourselves_is_no_news(host: Host) -> None:
+    class Later(Executor):
+        def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+            return Future()
+
+    supervisor, woken = host.supervisor, host.supervisor._wake
+    supervisor._flights = Flights(Later(), supervisor._backoff, host.folder, supervisor.wake)
+    supervisor.round()
+    assert supervisor._flights.names() >= {"runner-1"}
+    supervisor.happened("runner-1")
+    assert not woken.is_set()
+    supervisor.happened("runner-9")
+    assert woken.is_set()
+
+
+def test_the_journal_reads_only_what_is_live(host: Host) -> None:
+    """Ten thousand finished attempts are kept, and a round asks for the others."""
+    host.online()
+    steps: list[int] = []
+    rows = [(f"old-{number}", "finished") for number in range(10_000)]
+    columns = "pool, scope, credential, since, boot_id, began_wall"
+    db = host.journal._db
+    db.executemany(f"insert into attempt(slot, phase, {columns}) values (?, ?, '', '', '', 0, '', 0)", rows)
+    db.set_progress_handler(lambda: steps.append(100), 100)
+    live = host.journal.live()
+    assert [attempt.slot for attempt in live] == SLOTS
+    assert sum(steps) < 1_000
+    db.execute("select count(*) from attempt where pool = ''").fetchall()
+    assert sum(steps) > 10_000, "they would have been noticed"
 
 
 def test_a_restart_of_runnerd_touches_nothing(host: Host) -> None:

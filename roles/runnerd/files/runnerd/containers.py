@@ -113,9 +113,9 @@ class ComposeProvider:
         """Read again only when the file has changed."""
         return self._project.definition()
 
-    def changes(self) -> Iterator[None]:
-        """One for each event of the project's containers."""
-        return self._engine.changes([self._label])
+    def changes(self) -> Iterator[str]:
+        """The slot, for each start, death or removal of one of the project's containers."""
+        return (labels.get(LABEL_SLOT, "") for labels in self._engine.changes([self._label]))
 
     def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         """By Docker's own time stamps."""

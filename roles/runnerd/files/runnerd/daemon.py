@@ -103,8 +103,8 @@ def _watch(provider: ComposeProvider, supervisor: Supervisor, stopping: threadin
     """Wake the loop for whatever happens to a container."""
     while not stopping.is_set():
         try:
-            for _dummy in provider.changes():
-                supervisor.wake()
+            for slot in provider.changes():
+                supervisor.happened(slot)
         except Exception:  # this thread is what makes runnerd quick: it must outlive whatever Docker says
             log.exception("Docker's events cannot be read")
         supervisor.wake()

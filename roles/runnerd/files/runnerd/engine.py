@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -64,14 +64,17 @@ class Engine:
             self._version = client.api_version
         return client
 
-    def changes(self, labels: Iterable[str]) -> Iterator[None]:
-        """One for each start, death or removal of a container with these labels; ends when Docker goes away."""
+    def changes(self, labels: Iterable[str]) -> Iterator[Mapping[str, str]]:
+        """The labels and the name, for each start, death or removal of a container with these labels.
+
+        Ends when Docker goes away.
+        """
         # Not for what is no news to the loop: what it makes itself, and the commands of a companion's health check.
         filters: dict[str, Any] = {"type": "container", "label": list(labels), "event": ["start", "die", "destroy"]}
         try:
             with contextlib.suppress(*DOCKER_FAILED, OSError), contextlib.closing(self._connect(None)) as client:
-                for _dummy in client.events(decode=True, filters=filters):
-                    yield
+                for event in client.events(decode=True, filters=filters):
+                    yield event["Actor"]["Attributes"]
         finally:
             self._version = ""  # it may come back as another one
 

@@ -33,6 +33,9 @@ class Flights:
         """Upon what there is an action under way."""
         return frozenset(self._flights)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._flights
+
     def fly(self, name: str, function: Callable[..., Ended | None], *arguments: object) -> None:
         """Begin one."""
         flight = self._executor.submit(function, *arguments)

@@ -233,8 +233,9 @@ class Journal:
     def live(self) -> list[Attempt]:
         """The attempts that are not finished; at most one a slot."""
         with self._lock:
-            rows = self._db.execute(f"select {_COLUMNS} from attempt where phase <> 'finished' order by id").fetchall()
-        return [self._attempt(row) for row in rows]
+            # Not in order of anything: SQLite would then read all that it has, in place of the index of the live ones.
+            rows = self._db.execute(f"select {_COLUMNS} from attempt where phase <> 'finished'").fetchall()
+        return sorted((self._attempt(row) for row in rows), key=lambda attempt: attempt.id)
 
     def _attempt(self, row: tuple[object, ...]) -> Attempt:
         values = dict(zip(_COLUMNS.split(", "), row, strict=True))

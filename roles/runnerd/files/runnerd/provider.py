@@ -84,8 +84,8 @@ class Provider(Protocol):
     def follow(self, tag: str, reference: str) -> None:
         """Let the definition have this image wherever it follows that tag."""
 
-    def changes(self) -> Iterator[None]:
-        """Yields when something happened to a machine; ends when Docker goes away."""
+    def changes(self) -> Iterator[str]:
+        """The slot, when something happened to its machine; ends when Docker goes away."""
 
     def output(self, machine_id: str, follow: bool, since: float = 0.0) -> Iterator[tuple[float, str]]:
         """The machine's output: when (steady seconds) and what, line by line.

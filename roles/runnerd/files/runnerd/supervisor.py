@@ -42,8 +42,8 @@ log = logging.getLogger("runnerd")
 
 #: Seconds between two rounds at the most. Everything urgent wakes the loop by itself.
 ROUND = 15.0
-#: Seconds of rest after a round at the most; otherwise as long as the round took. A round looks at all slots: while
-#: many start, round after round would take the processor that the starts need.
+#: Seconds of rest after a round at the most; otherwise twice as long as the round took. A round looks at all slots:
+#: while many start, round after round would take the processor that the starts need.
 REST = 0.25
 
 
@@ -99,6 +99,11 @@ class Supervisor:
         """Begin the next round now."""
         self._wake.set()
 
+    def happened(self, slot: str) -> None:
+        """Something happened to a slot's container. While we act upon it, that was us, and the action's end is news."""
+        if slot not in self._flights:
+            self.wake()
+
     def run(self, stopping: threading.Event, after_round: Callable[[], None]) -> None:
         """Round after round until `stopping` is set."""
         while True:
@@ -108,7 +113,7 @@ class Supervisor:
             began = self._clock.now()
             wake_at = self.round()
             after_round()
-            time.sleep(min(self._clock.now() - began, REST))
+            time.sleep(min(2 * (self._clock.now() - began), REST))
             wait = ROUND if wake_at is None else min(max(wake_at - self._clock.now(), 0.05), ROUND)
             self._wake.wait(wait)
 
