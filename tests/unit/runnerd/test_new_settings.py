@@ -69,6 +69,20 @@ def test_a_runner_of_a_new_definition_has_the_labels_that_came_with_it(host: Hos
     assert {tuple(runner.labels) for runner in host.world.registered.values()} == {("new",)}
 
 
+def test_two_changes_that_come_to_nothing_between_two_rounds(host: Host) -> None:
+    """Of the first one runnerd is told, of the second not; the Compose file is as the last round had it."""
+    before = host.labels
+    host.online()
+    host.world.containers.pop(host.of("runner-1").id)
+    host.labels = ["other"]
+    host.want(SLOTS)
+    host.supervisor.reload()
+    host.labels = before
+    host.want(SLOTS)
+    host.rounds(20)
+    assert {tuple(runner.labels) for runner in host.world.registered.values()} == {tuple(before)}
+
+
 def test_what_only_a_start_takes_in_waits_for_the_reload(host: Host) -> None:
     """A restart in the middle of the play would be in the way of its reload."""
     restarts: list[str] = []

@@ -223,7 +223,9 @@ class Supervisor:
             SettingsError: they cannot be used; the old ones stay in force.
         """
         settings = load_settings(self._settings_file)
-        self._take(settings)
+        with self._lock:
+            self._definition = None  # these may belong to another one than that which the next round finds
+            self._take(settings)
         restart = _read_at_start(settings) != self._begun_with
         if restart:
             # It touches no runner, and is the only way to reach all who hold the old settings.
