@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runnerd.broker import GitHubBroker
+from runnerd.cli import AFTER_ERROR
 from runnerd.gates import Gates
 from runnerd.journal import JournalError
 from runnerd.settings import SettingsError, load_credentials, load_settings
@@ -33,7 +34,7 @@ from .shells import Ears, Flights, TalkingJournal
 from .world import HostClock, NotNow, Time
 
 RESTART = 0.5  # seconds: RestartSec of the unit
-FAILED = 2.5  # seconds: the same after an error, which ExecStopPost makes longer
+FAILED = RESTART + AFTER_ERROR
 
 
 class Killed(BaseException):

@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from runnerd import cli
 from runnerd.control import ControlServer
+from runnerd.journal import JournalError
 from runnerd.model import MachineStatus
 from tests.unit.runnerd.host import SLOTS, Host
 
@@ -356,3 +358,24 @@ def test_who_waits_for_jobs_only_asks_github_for_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(cli, "LOOK", 0.0)
     assert cli.main(["wait", "--drained"]) == cli.DONE
     assert asked == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(JournalError("the journal is broken"), "runnerd: the journal is broken\n"), (RuntimeError("a bug"), "a bug\n")],
+)
+def test_a_daemon_that_fails_says_why_and_does_not_spin(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """systemd starts the next one half a second after its end."""
+
+    def serve(settings: Path) -> int:
+        raise error
+
+    slept: list[tuple[float, bool]] = []
+    monkeypatch.setitem(sys.modules, "runnerd.daemon", SimpleNamespace(serve=serve))
+    monkeypatch.setattr(
+        cli, "time", SimpleNamespace(sleep=lambda time: slept.append((time, capsys.readouterr().err.endswith(told))))
+    )
+    assert cli.main(["serve"]) == cli.WRONG
+    assert slept == [(cli.AFTER_ERROR, True)], "what it says is there before"

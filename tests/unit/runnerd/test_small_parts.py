@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,8 +21,6 @@ from runnerd.delivery import CredentialError, input_lines
 from runnerd.effects import runner_name
 from runnerd.model import Explained, SlotView, World
 from runnerd.status import SlotStatus, duration, table
-
-COLLECTION = Path(__file__).parents[3]
 
 
 def jit(files: dict[str, str]) -> str:
@@ -200,17 +196,3 @@ def test_a_work_folder_that_a_job_made_a_link_leads_nowhere(tmp_path: Path) -> N
     mine.symlink_to(victim)
     folders.renew("runner-1", str(mine))
     assert victim.is_dir() and mine.is_dir() and not mine.is_symlink()
-
-
-@pytest.mark.parametrize("result", ["success", "signal", "watchdog", "exit-code", "oom-kill", "timeout", "core-dump"])
-def test_after_an_error_systemd_is_in_no_hurry(tmp_path: Path, result: str) -> None:
-    """By what the unit runs between a death and the next start; the seconds are written down in place of slept."""
-    unit = (COLLECTION / "roles/runnerd/templates/runnerd.service.j2").read_text(encoding="utf-8")
-    command = next(line for line in unit.splitlines() if line.startswith("ExecStopPost="))
-    sleep = tmp_path / "sleep"
-    sleep.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/slept\n')
-    sleep.chmod(0o755)
-    words = shlex.split(command.partition("=")[2].replace("$$", "$"))
-    subprocess.run(words, env={"PATH": str(tmp_path), "SERVICE_RESULT": result}, check=True)
-    slept = (tmp_path / "slept").exists()
-    assert slept == (result not in ("success", "signal", "watchdog"))

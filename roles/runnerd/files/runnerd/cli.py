@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,9 @@ STATE = Path("/var/lib/runnerd")
 LOOK, ASK_GITHUB = 0.5, 5.0
 #: Seconds to wait for a daemon that is being restarted.
 PATIENCE = 60.0
+#: Seconds until a daemon that failed ends. systemd starts the next one half a second later, for the sake of one that
+#: was killed; one that would fail again must not keep half a processor busy.
+AFTER_ERROR = 2.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,17 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return int(options.function(options))
-    except NoDaemon as exc:
-        print(f"runnerd: {exc}", file=sys.stderr)
-        return NO_DAEMON
-    except (Refused, SettingsError, JournalError) as exc:
-        print(f"runnerd: {exc}", file=sys.stderr)
-        return WRONG
-    except PermissionError as exc:
-        print(f"runnerd: {exc.filename}: only root may. Do: sudo runnerd {options.command}", file=sys.stderr)
-        return WRONG
+    except (NoDaemon, Refused, SettingsError, JournalError, PermissionError) as exc:
+        return _complain(exc, options)
     except KeyboardInterrupt:
         return NOT_SO
+
+
+def _complain(exc: Exception, options: argparse.Namespace) -> int:
+    """Say what went wrong; the exit code."""
+    if isinstance(exc, PermissionError):
+        print(f"runnerd: {exc.filename}: only root may. Do: sudo runnerd {options.command}", file=sys.stderr)
+    else:
+        print(f"runnerd: {exc}", file=sys.stderr)
+    return NO_DAEMON if isinstance(exc, NoDaemon) else WRONG
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -323,7 +329,15 @@ def _logs(options: argparse.Namespace) -> NoReturn:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # Only the daemon needs what it imports; the other commands start faster without.
-    from .daemon import serve
+    try:
+        # Only the daemon needs what it imports; the other commands start faster without.
+        from .daemon import serve
 
-    return serve(options.settings)
+        return serve(options.settings)
+    except (SettingsError, JournalError, PermissionError) as exc:
+        code = _complain(exc, options)
+    except Exception:  # whatever it is: systemd starts the next one, which is told the same
+        traceback.print_exc()
+        code = WRONG
+    time.sleep(AFTER_ERROR)
+    return code
