@@ -91,6 +91,7 @@ def types() -> None:
         "plugins/plugin_utils": f"{package}.plugin_utils",
         "plugins/modules": f"{package}.modules",
         "roles/runnerd/files/runnerd": "runnerd",
+        "tests/bench": "tests.bench",
         "tests/doubles/github": "tests.doubles.github",
         "tests/doubles/proxmox": "tests.doubles.proxmox",
         "tests/gates": "tests.gates",
