@@ -16,6 +16,7 @@ from tests.lab.common import CHECKOUT
 
 #: Above this share of the processors' time, used by others, numbers tell of the others.
 QUIET = 0.1
+#: How often the machine is looked at, three seconds each, until what we did ourselves is over.
 LOOKS = 10
 
 

@@ -149,9 +149,7 @@ def test_a_compose_that_an_upgrade_took_elsewhere_is_found_again(disk: Disk) -> 
     disk.create()
     disk.write("runner-1:\n")
     disk.create()
-    assert disk.calls == [
-        "docker compose", "before --ansi", "docker compose", "docker compose", "after --ansi"
-    ]  # fmt: skip
+    assert disk.calls == ["docker compose", "before --ansi", *2 * ["docker compose"], "after --ansi"]
 
 
 def test_a_docker_that_does_not_tell_is_not_waited_for(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

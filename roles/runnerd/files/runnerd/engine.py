@@ -59,7 +59,10 @@ class Engine:
         """`timeout`: seconds for each call; None: no limit."""
         # The version is asked once: to tell it, Docker starts two programs, and takes 8 ms (measured).
         known = self._version
-        client = docker.APIClient(version=known or "auto", timeout=timeout)  # type: ignore[arg-type]  # no None
+        client = docker.APIClient(
+            version=known or "auto",
+            timeout=timeout,  # type: ignore[arg-type]  # the SDK's annotation lacks None, which is no limit
+        )
         if not known:
             self._version = client.api_version
         return client

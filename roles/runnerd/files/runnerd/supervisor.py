@@ -140,7 +140,7 @@ class Supervisor:
             if not docker_error:
                 chores += self._departures.chores(world, self.settings, self._flights.names())
             for chore in chores:
-                if chore.name not in self._flights.names() and self._backoff.failures(chore.name).retry_at <= world.now:
+                if chore.name not in self._flights and self._backoff.failures(chore.name).retry_at <= world.now:
                     self._flights.fly(chore.name, chore.do)
             self.status = self._reporter.report(world, plan.explained, docker_error, self._version)
         with self._rounds:
