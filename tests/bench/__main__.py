@@ -18,7 +18,7 @@ from tests.bench.burst import BURST
 from tests.bench.calls import CALLS_PER_JOB
 from tests.bench.idle import IDLE
 from tests.bench.killed import KILLED
-from tests.bench.machine import commit, look, others
+from tests.bench.machine import look, others
 from tests.bench.many_jobs import MANY_JOBS
 from tests.bench.playbook import PLAYBOOK
 from tests.bench.results import Run
@@ -29,12 +29,15 @@ from tests.lab.common import CHECKOUT
 
 BENCHMARKS: tuple[Benchmark, ...] = (TURNAROUND, BURST, PLAYBOOK, IDLE, CALLS_PER_JOB, KILLED, MANY_JOBS)
 
+#: Where that goes which did not come to its end.
+CUT_OFF = CHECKOUT / ".cache" / "bench-cut-off.json"
+
 
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:
     """One benchmark: what was measured, and whether it came to its end."""
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     before = others()
-    run, begin, ended = Run.of(benchmark, date, commit(), look("", before)), time.monotonic(), True
+    run, begin, ended = Run.of(benchmark, date, stage.commit, look("", before)), time.monotonic(), True
     try:
         told = begin
         for sample in benchmark.measure(stage):
@@ -43,8 +46,11 @@ def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:
                 continue  # thousands may come at once
             told = time.monotonic()
             stage.say(f"{sample.figure.name}, {sample.way}: {results.number(sample.value, sample.figure.unit)}")
-    except Exception:  # the others are measured all the same
-        traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:
+        results.keep(CUT_OFF, run)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        traceback.print_exc()  # the others are measured all the same
         ended = False
     run.seconds = time.monotonic() - begin
     run.machine = look(stage.engine(), max(before, others()))
@@ -81,7 +87,7 @@ def main() -> int:
     for run in runs:
         print(f"\n{run.name}: {run.what}\n{results.plain(results.HEAD, results.rows(run))}\n{results.where(run)}")
     if failed:
-        print(f"\nNot measured to the end: {', '.join(failed)}", file=sys.stderr)
+        print(f"\nNot measured to the end: {', '.join(failed)}; what was measured is in {CUT_OFF}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -81,10 +81,12 @@ def used(seconds: float = 3.0) -> float:
 
 def others() -> float:
     """The share that others use, once what we did ourselves has come to its end."""
-    for _look in range(LOOKS):
-        if used() <= QUIET:
+    share = used()
+    for _look in range(LOOKS - 1):
+        if share <= QUIET:
             break
-    return used()
+        share = used()
+    return share
 
 
 def _processor() -> str:

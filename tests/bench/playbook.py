@@ -39,9 +39,9 @@ class _Figures:
 
     def second(self, way: str, cost: Cost) -> Iterator[Sample]:
         yield Sample(self.of("second run", goal=0.5), way, cost.seconds)
-        yield Sample(self.of("its processor time"), way, cost.processor)
-        yield Sample(self.of("its tasks on a host", ""), way, cost.tasks)
-        yield Sample(self.of("its round trips to a host", ""), way, cost.trips)
+        yield Sample(self.of("second run: processor time"), way, cost.processor)
+        yield Sample(self.of("second run: tasks of a host", ""), way, cost.tasks)
+        yield Sample(self.of("second run: round trips to a host", ""), way, cost.trips)
 
     def one_more(self, way: str, cost: Cost) -> Iterator[Sample]:
         yield Sample(self.of("one slot more"), way, cost.seconds)
@@ -51,8 +51,10 @@ def measure(stage: Stage) -> Iterator[Sample]:
     """All that is told of each number of hosts."""
     for count in sizes.HOSTS:
         fleet = Fleet(stage, count, SLOTS)
-        yield from _measure(fleet, _Figures(count))
-        fleet.remove()
+        try:
+            yield from _measure(fleet, _Figures(count))
+        finally:
+            fleet.remove()
 
 
 def _measure(fleet: Fleet, figures: _Figures) -> Iterator[Sample]:
@@ -101,4 +103,5 @@ PLAYBOOK = Benchmark(
     "both. A round trip is one command or file over SSH: here it takes next to no time, elsewhere the line's latency. "
     "Several hosts are as many containers with systemd and an Engine of their own, on one machine.",
     measure,
+    ("HOSTS", "FIRST_DEPLOYS", "SECOND_RUNS"),
 )

@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.bench import sizes
 from tests.bench.machine import Machine
 from tests.bench.samples import Benchmark, Figure, Goal, Sample
 
 MARKS = "<!-- performance: made by make bench -->\n{text}<!-- end of performance -->"
 VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
+SEVERAL = "**Not all of it is of one commit; what was changed between them may have changed a number.**"
 HEAD = ("what", "way", "median", "p95", "samples", "ours is", "goal")
 
 
@@ -32,6 +34,7 @@ class Run:
         date: when it began.
         commit: what was measured; with a `+`, something that was not committed.
         machine: on what.
+        sizes: how much was to be measured, by the names of `sizes`.
         seconds: how long it took.
         figures: what was measured -> in which way -> all samples in order.
     """
@@ -42,13 +45,15 @@ class Run:
     date: str
     commit: str
     machine: Machine
+    sizes: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     figures: dict[Figure, dict[str, list[float]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, benchmark: Benchmark, date: str, commit: str, machine: Machine) -> Run:
         """One that has no samples yet."""
-        return cls(benchmark.name, benchmark.what, benchmark.how, date, commit, machine)
+        of_it = sizes.chosen(benchmark.sizes)
+        return cls(benchmark.name, benchmark.what, benchmark.how, date, commit, machine, of_it)
 
     def add(self, sample: Sample) -> None:
         """Take a sample in."""
@@ -178,14 +183,16 @@ def plain(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 
 def where(run: Run) -> str:
     """On what a run was made, and when."""
-    others = f" **Others used {run.machine.used:.0%} of this machine: these numbers do not count.**"
     took = f"{run.date}, commit {run.commit or '?'}, {run.seconds:.0f} s"
-    return f"{took}. {run.machine}.{others if run.machine.busy else ''}"
+    how_much = "".join(f", `BENCH_{name}={value}`" for name, value in run.sizes.items())
+    others = f"Others used {run.machine.used:.0%} of it before or after"
+    verdict = f"**{others}: these numbers do not count.**" if run.machine.busy else f"{others}."
+    return f"{took}{how_much}. {run.machine}. {verdict}"
 
 
 def page(runs: Mapping[str, Run]) -> str:
     """All that was kept, as the page has it."""
-    parts = []
+    parts = [SEVERAL] if len({run.commit for run in runs.values()}) > 1 else []
     for _name, run in sorted(runs.items()):
         parts += [f"## {run.name}: {run.what}", run.how, markdown(HEAD, rows(run)), where(run)]
     return "\n\n".join(parts) + "\n"

@@ -67,12 +67,14 @@ class Benchmark:
         what: a heading.
         how: what exactly is measured, and what the baselines are; a paragraph for the page.
         measure: takes the samples. It yields each as soon as it has it, so that a run that is cut off keeps them.
+        sizes: what the names of its variables in `sizes` begin with.
     """
 
     name: str
     what: str
     how: str
     measure: Callable[[Stage], Iterator[Sample]]
+    sizes: tuple[str, ...]
 
 
 def in_turns(figure: Figure, ways: Mapping[str, Callable[[], float]], times: int) -> Iterator[Sample]:

@@ -10,14 +10,24 @@ The defaults are small: they show that a benchmark works, and measure little.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+#: What was asked for, by name.
+_chosen: dict[str, str] = {}
 
 
 def _number(name: str, default: int) -> int:
-    return int(os.environ.get(f"BENCH_{name}", str(default)))
+    return _numbers(name, str(default))[0]
 
 
 def _numbers(name: str, default: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in os.environ.get(f"BENCH_{name}", default).split())
+    _chosen[name] = os.environ.get(f"BENCH_{name}", default)
+    return tuple(int(word) for word in _chosen[name].split())
+
+
+def chosen(beginnings: Sequence[str]) -> dict[str, str]:
+    """The variables of `make bench` whose names begin so (after `BENCH_`), and what they were."""
+    return {name: value for name, value in _chosen.items() if name.startswith(tuple(beginnings))}
 
 
 # B1: how long jobs are, how many turnarounds of each way, and how many of those that Docker restarts ever later.

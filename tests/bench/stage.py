@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+from tests.bench.machine import commit
 from tests.e2e.rig import GROUP, Rig
 from tests.lab.common import Narrate, prefix
 from tests.lab.lab import Lab
@@ -25,10 +26,14 @@ class Stage:
 
     Args:
         say: is told what is done, line by line.
+
+    Attributes:
+        commit: what is measured.
     """
 
     def __init__(self, say: Narrate) -> None:
         self.say = say
+        self.commit = commit()
         self._stack = ExitStack()
 
     def __enter__(self) -> Stage:

@@ -21,9 +21,9 @@ from tests.e2e.rig import Rig
 from tests.lab.github import Data
 
 BARE, AGAIN = "docker rm, create, start", "restart: always"
-#: Bash reads the file that BASH_ENV names before anything else: the first instruction of the first program in a
-#: container notes the time, and all that come from it inherit that.
-STAMP = 'export BENCH_FIRST="${BENCH_FIRST:-$EPOCHREALTIME}"\n'
+#: Bash reads the file that BASH_ENV names before anything else: the first instruction of the runner program notes the
+#: time, and all that come from it inherit that.
+STAMP = '[[ $0 != *run.sh ]] || export BENCH_FIRST="${BENCH_FIRST:-$EPOCHREALTIME}"\n'
 JOB = 'sleep {seconds}\necho "bench $BENCH_FIRST $EPOCHREALTIME"\n'
 BARE_LOOP = """
 for credential in {folder}/bare/*; do
@@ -38,10 +38,12 @@ turn=$(cat .turn 2>/dev/null || echo 0)
 echo $((turn + 1)) >.turn
 exec ./run.sh --jitconfig "$(<"{folder}/again/$turn")"
 """
-#: Seconds between the ends of two ways' jobs: so one's turnaround is over before the other's begins.
-GAP = 3.0
-#: What runs for so long (seconds) Docker restarts at once; what ends earlier, after a minute at the most.
+#: What runs for so long (seconds) Docker restarts at once; what ends earlier, after a pause that is twice as long each
+#: time, up to a minute.
 LONG = 10
+#: Seconds between the ends of two ways' jobs: so one's turnaround is over before the other's begins, and with three
+#: ways a container is never younger than `LONG`.
+GAP = 4.0
 PATIENCE = 150.0
 
 
@@ -84,21 +86,38 @@ class Slot:
 
 
 def measure(stage: Stage) -> Iterator[Sample]:
-    """30 turns of each, for each length."""
+    """Both queues with jobs of each length: one that is never empty, and one in which a job comes now and then."""
     rig = stage.rig
     bare.write(rig, "stamp.sh", STAMP)
     where = {"volumes": [f"{bare.FOLDER}:{bare.FOLDER}:ro"], "environment": {"BASH_ENV": f"{bare.FOLDER}/stamp.sh"}}
     rig.base(count=1, extra_labels=["ours"], **where)
+    turns = dict.fromkeys((OURS, BARE, AGAIN), sizes.TURNAROUND_TURNS)
     for seconds in sizes.TURNAROUND_LENGTHS:
-        # Docker waits twice as long after each job that is shorter than that, up to a minute: so fewer of these.
-        short = seconds < LONG
-        restarts = sizes.TURNAROUND_RESTARTS if short else sizes.TURNAROUND_TURNS
-        turns = {OURS: sizes.TURNAROUND_TURNS, BARE: sizes.TURNAROUND_TURNS, AGAIN: restarts}
-        goals = (Goal(1.3, (BARE,)), *((Goal(1.0, (AGAIN,)),) if short else ()))
-        figure = Figure(f"jobs of {seconds} s", goals=goals)
-        with _bare_loop(rig, turns[BARE] + 2), _restarted(rig, turns[AGAIN] + 2):
-            slots = {OURS: Slot(rig, "ours"), BARE: Slot(rig, "bare"), AGAIN: Slot(rig, "again")}
+        if seconds < LONG:
+            restarts = turns | {AGAIN: sizes.TURNAROUND_RESTARTS}
+            figure = Figure(f"jobs of {seconds} s, one after another", goals=(Goal(1.3, (BARE,)), Goal(1.0, (AGAIN,))))
+            with _slots(rig, restarts) as slots:
+                yield from _one_by_one(figure, slots, restarts, seconds)
+        with _slots(rig, turns) as slots:
+            figure = Figure(f"jobs of {seconds} s, now and then", goals=(Goal(1.3, (BARE,)),))
             yield from _staggered(figure, slots, turns, seconds)
+
+
+@contextmanager
+def _slots(rig: Rig, turns: dict[str, int]) -> Iterator[dict[str, Slot]]:
+    """A slot of each way, with credentials for so many jobs."""
+    with _bare_loop(rig, turns[BARE] + 2), _restarted(rig, turns[AGAIN] + 2):
+        yield {OURS: Slot(rig, "ours"), BARE: Slot(rig, "bare"), AGAIN: Slot(rig, "again")}
+
+
+def _one_by_one(figure: Figure, slots: dict[str, Slot], turns: dict[str, int], seconds: int) -> Iterator[Sample]:
+    """A job as soon as there is a runner for it; with none of other ways between those that Docker restarts."""
+    for ways in ((OURS, BARE), (AGAIN,)):
+        for _turn in range(turns[ways[0]] + 1):
+            for way in ways:
+                took = slots[way].turn(seconds)
+                if took is not None:
+                    yield Sample(figure, way, took)
 
 
 def _staggered(figure: Figure, slots: dict[str, Slot], turns: dict[str, int], seconds: int) -> Iterator[Sample]:
@@ -182,10 +201,14 @@ def _restarted(rig: Rig, count: int) -> Iterator[None]:
 TURNAROUND = Benchmark(
     "B1",
     "turnaround of a slot",
-    "From a job's last instruction to the first instruction in the next runner's container; each way has a slot of its "
-    "own on the same host, and takes jobs of the same GitHub. What the runner program itself takes to end is in all of "
-    f"them. `{BARE}` is a shell's loop of just these commands with the options that our Compose file has, `{AGAIN}` a "
+    "From a job's last instruction to the first one of the next runner program; each way has a slot of its own on the "
+    "same host, and takes jobs of the same GitHub. What the runner program itself takes to end is in all of them. "
+    f"`{BARE}` is a shell's loop of just these commands with the options that our Compose file has, `{AGAIN}` a "
     "service of a Compose file, whose next job finds what the last one left. Both have their credentials made "
-    "beforehand; runnerd asks for each when it has the container, and keeps its journal.",
+    "beforehand; runnerd asks for each when it has the container, and keeps its journal. One after another: the "
+    "next job as soon as there is a runner. Docker restarts a container that ran for less than "
+    f"{LONG} s after a pause, twice as long each time until it is a minute: so that way has fewer samples, each above "
+    f"the last. Now and then: all ways in turns, {GAP:g} s apart or more, so that Docker restarts it at once.",
     measure,
+    ("TURNAROUND_",),
 )

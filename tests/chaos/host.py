@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -33,7 +34,9 @@ from .program import NEVER
 from .shells import Ears, Flights, TalkingJournal
 from .world import HostClock, NotNow, Time
 
-RESTART = 0.5  # seconds: RestartSec of the unit
+UNIT = Path(__file__).parents[2] / "roles/runnerd/templates/runnerd.service.j2"
+#: Seconds until systemd starts runnerd again.
+RESTART = int(re.findall(r"^RestartSec=(\d+)ms$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)[0]) / 1000
 FAILED = RESTART + AFTER_ERROR
 
 

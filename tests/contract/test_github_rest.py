@@ -19,6 +19,7 @@ import urllib3
 from tests.contract.client import Rest, Runner
 from tests.contract.conftest import CREDENTIALS, TOKEN
 from tests.doubles.github import jit
+from tests.doubles.github.cli import AdminError
 from tests.doubles.github.server import Double
 
 ORG = "/orgs/my-org"
@@ -236,6 +237,23 @@ def test_labels_that_cannot_be_removed_or_added(rest: Rest) -> None:
 
 
 # Pages
+
+
+def test_a_burst_takes_the_keys_that_were_made_ahead(
+    rest: Rest, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.admin.keys(3)
+    made = []
+    monkeypatch.setattr(jit, "new_key", lambda real=jit.new_key: made.append(1) or real())
+    for number in range(3):
+        assert rest.jit(ORG, f"r{number}").status_code == 201
+    assert made == []
+
+
+@pytest.mark.parametrize("ahead", [-1, 1000, True, "4"])
+def test_no_number_of_keys_is_refused(double: Double, ahead: object) -> None:
+    with pytest.raises(AdminError, match=r"422: ahead = .*: give a number of keys from 0 to 200"):
+        double.admin.call("POST", "/_admin/keys", {"ahead": ahead})
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ For people and tests, never for clients of GitHub.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
 import json
 from collections.abc import Awaitable, Callable
@@ -20,11 +21,14 @@ from .access import Credential, Refused, parse_credentials
 from .api import CREDENTIALS
 from .call import APPS
 from .hooks import HOOKS
+from .jit import KEYS
 from .runnerlink import Bell
 from .settings import iso
 from .state import GitHub, Job, Runner
 from .wire import GITHUB, JOURNAL, Handler, answer
 
+#: Of what is made at once on request: some ten seconds' work.
+MOST_KEYS = 200
 CHANGES: web.AppKey[Bell] = web.AppKey("changes", Bell)
 
 
@@ -230,6 +234,15 @@ async def move_clock(request: web.Request) -> web.Response:
     return answer({"time": iso(request.app[GITHUB].clock.now())})
 
 
+async def make_keys(request: web.Request) -> web.Response:
+    """POST keys ``{ahead: count}``: answered when so many runners' keys are ready."""
+    count = (await _object(request)).get("ahead")
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_KEYS:
+        raise ValueError(f"ahead = {count!r}: give a number of keys from 0 to {MOST_KEYS}.")
+    await asyncio.get_running_loop().run_in_executor(None, KEYS.ahead, count)
+    return web.Response(status=204)
+
+
 async def get_faults(request: web.Request) -> web.Response:
     """GET the faults in force and how often each was matched and applied."""
     faults = request.app[GITHUB].faults.all
@@ -363,6 +376,7 @@ def routes() -> list[web.RouteDef]:
         ("GET", "/_admin/journal", get_journal),
         ("GET", "/_admin/issued", get_issued),
         ("POST", "/_admin/clock", move_clock),
+        ("POST", "/_admin/keys", make_keys),
         ("GET", "/_admin/faults", get_faults),
         ("POST", "/_admin/faults", add_fault),
         ("DELETE", "/_admin/faults", clear_faults),

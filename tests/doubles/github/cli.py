@@ -97,6 +97,10 @@ class Admin:
         """Move GitHub's clock forward."""
         self.call("POST", "/_admin/clock", {"advance": seconds})
 
+    def keys(self, ahead: int) -> None:
+        """Make so many runners' keys ahead."""
+        self.call("POST", "/_admin/keys", {"ahead": ahead}, timeout=120)
+
     def fault(self, **fields: Any) -> int:
         """Order a fault; its id. The fields are in README.md."""
         return int(self.call("POST", "/_admin/faults", fields)["id"])

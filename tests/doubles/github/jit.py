@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-import queue
 import threading
+from collections import deque
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -23,7 +23,9 @@ class KeyPool:
     """A few keys made ahead in a thread, so that a burst of registrations is as quick as at GitHub."""
 
     def __init__(self, size: int = 4) -> None:
-        self._ready: queue.Queue[rsa.RSAPrivateKey] = queue.Queue(maxsize=size)
+        self._size = size
+        self._ready: deque[rsa.RSAPrivateKey] = deque()
+        self._taken = threading.Condition()
         self._started = threading.Lock()
 
     def start(self) -> None:
@@ -31,16 +33,23 @@ class KeyPool:
         if self._started.acquire(blocking=False):
             threading.Thread(target=self._fill, name="runner keys", daemon=True).start()
 
+    def ahead(self, count: int) -> None:
+        """Make so many more than are kept ready anyway, so that none is made while these are taken."""
+        while len(self._ready) < count + self._size:
+            self._ready.append(new_key())
+
     def _fill(self) -> None:
         while True:
-            self._ready.put(new_key())
+            with self._taken:
+                self._taken.wait_for(lambda: len(self._ready) < self._size)
+            self._ready.append(new_key())
 
     def take(self) -> rsa.RSAPrivateKey:
         """A key that is ready, or one made now."""
-        try:
-            return self._ready.get_nowait()
-        except queue.Empty:
-            return new_key()
+        with self._taken:
+            ready = self._ready.popleft() if self._ready else None
+            self._taken.notify()
+        return ready or new_key()
 
 
 KEYS = KeyPool()  # one for all doubles in this process: no key is made in vain

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from tests.bench.many_jobs import FIRST, LAST, tenth, turnarounds
+from tests.bench.many_jobs import FIRST, LAST, MIDDLE, tenth, turnarounds
 
 
 def test_a_turnaround_is_from_one_slots_end_to_its_next_start() -> None:
@@ -23,6 +23,7 @@ def test_a_turnaround_is_from_one_slots_end_to_its_next_start() -> None:
     assert turnarounds(events) == [(0, "github-runner-1", 0.5), (1, "github-runner-2", 1.0)]
 
 
-def test_only_the_ends_are_compared() -> None:
-    """The first tenth beside the last one; what lies between belongs to neither."""
+def test_only_some_tenths_are_compared() -> None:
+    """The first or the sixth one beside the last; what lies between belongs to none."""
     assert [tenth(at, 100) for at in (0, 10, 11, 89, 90, 100)] == [FIRST, FIRST, "", "", LAST, LAST]
+    assert [tenth(at, 100) for at in (49, 50, 60, 61)] == ["", MIDDLE, MIDDLE, ""]

@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from tests.bench import __main__ as program
 from tests.bench import results
 from tests.bench.machine import Machine
 from tests.bench.results import Run
 from tests.bench.samples import Benchmark, Figure, Goal, Sample, in_turns
+from tests.bench.stage import Stage
 from tests.lab.common import CHECKOUT
 
 QUIET = Machine(2, "a processor", 8.0, "6.1", "28.0", 0.01)
@@ -27,7 +32,9 @@ def none(_stage: object) -> Iterator[Sample]:
 
 def run_of(figure: Figure, machine: Machine = QUIET, **ways: list[float]) -> Run:
     """A run with these samples of one figure."""
-    run = Run.of(Benchmark("B1", "turnaround", "How it is done.", none), "2026-11-22 10:00 UTC", "abc", machine)
+    run = Run.of(
+        Benchmark("B1", "turnaround", "How it is done.", none, ("TURNAROUND_",)), "2026-11-22 10:00 UTC", "abc", machine
+    )
     for way, values in ways.items():
         for value in values:
             run.add(Sample(figure, way, value))
@@ -128,6 +135,40 @@ def test_the_page_in_docs_shows_the_numbers_that_were_kept() -> None:
     """Nobody has written a number into it, or forgotten to make it."""
     text = (CHECKOUT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert results.filled(text, results.read(CHECKOUT / "tests" / "bench" / "results.json")) == text
+
+
+def test_a_page_says_when_it_is_of_several_commits() -> None:
+    """What was changed between them may have changed a number."""
+    runs = {"B1": run_of(Figure("f"), runnerd=[1.0]), "B2": run_of(Figure("f"), runnerd=[1.0])}
+    assert results.SEVERAL not in results.page(runs)
+    runs["B2"].commit = "def"
+    assert results.SEVERAL in results.page(runs)
+
+
+def test_a_run_tells_how_much_was_measured() -> None:
+    """By the variables of its own, so that another can measure the same."""
+    run = run_of(Figure("f"), runnerd=[1.0])
+    assert run.sizes.keys() == {"TURNAROUND_LENGTHS", "TURNAROUND_TURNS", "TURNAROUND_RESTARTS"}
+    assert f"`BENCH_TURNAROUND_TURNS={run.sizes['TURNAROUND_TURNS']}`" in results.where(run)
+
+
+@pytest.mark.parametrize("end", [ValueError("broken"), KeyboardInterrupt()])
+def test_what_was_measured_until_an_end_that_was_none_is_kept(
+    end: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours may be in it; it takes no place on the page."""
+
+    def cut_off(_stage: object) -> Iterator[Sample]:
+        yield Sample(Figure("f"), "runnerd", 1.0)
+        raise end
+
+    monkeypatch.setattr(program, "CUT_OFF", tmp_path / "cut-off.json")
+    monkeypatch.setattr(program, "others", lambda: 0.0)
+    stage = SimpleNamespace(commit="abc", say=lambda line: None, engine=lambda: "28.0")
+    with pytest.raises(KeyboardInterrupt) if isinstance(end, KeyboardInterrupt) else nullcontext():
+        _run, ended = program.measure(Benchmark("B1", "", "", cut_off, ()), cast(Stage, stage))
+        assert not ended
+    assert results.read(tmp_path / "cut-off.json")["B1"].figures == {Figure("f"): {"runnerd": [1.0]}}
 
 
 def test_numbers_of_a_busy_machine_say_so() -> None:

@@ -379,3 +379,26 @@ def test_a_daemon_that_fails_says_why_and_does_not_spin(
     )
     assert cli.main(["serve"]) == cli.WRONG
     assert slept == [(cli.AFTER_ERROR, True)], "what it says is there before"
+
+
+#: A command that fails while an effect is in hand.
+FAILS = """
+import runpy, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+def main():
+    ThreadPoolExecutor(1).submit(time.sleep, 60)
+    print("why")
+    return 3
+
+sys.modules["runnerd.cli"] = SimpleNamespace(main=main)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_a_daemon_that_fails_waits_for_no_effect() -> None:
+    """A container may be stopped for minutes; systemd starts nothing meanwhile."""
+    program = Path(cli.__file__).parent / "__main__.py"
+    done = subprocess.run([sys.executable, "-c", FAILS, program], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (3, "why\n"), done.stderr

@@ -221,18 +221,19 @@ def test_every_slot_that_waits_has_someone_to_wake_it(world: World) -> None:
             assert view.slot in acting or plan.wake_at is not None
 
 
-@pytest.mark.parametrize("result", ["", "Succeeded"])
-def test_the_last_lines_of_the_dead_are_waited_for_until_the_result_is_known(result: str) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_last_lines_of_the_dead_are_waited_for(ended: bool) -> None:
+    """Also with a result: the job itself may have told that one."""
     view = SlotView(
         slot="runner-1",
         pool="default",
         wanted=True,
         attempt=Attempt(1, "runner-1", "default", "acme", "default", Phase.RUNNING, NOW - 60, container_id=CONTAINER),
         machine=Machine(MachineStatus.DEAD, CONTAINER, exit_code=0, dead_since=NOW - 0.1),
-        output=Output(readable=True, job="x", job_at=NOW - 50, result=result, done_at=NOW - 1 if result else None),
+        output=Output(readable=True, ended=ended, job="x", job_at=NOW - 50, result="Succeeded", done_at=NOW - 1),
     )
     plan = decide(World(NOW, (view,), lists={KEY: NOW}))
-    if result:
+    if ended:
         assert plan.actions == (Clear("runner-1", 1, Outcome.JOB, "job 'x': Succeeded"),)
     else:
         assert plan.actions == ()

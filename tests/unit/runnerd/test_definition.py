@@ -13,7 +13,7 @@ import pytest
 
 from runnerd.containers import ComposeProvider
 from runnerd.project import DEFINITION_RETRY, Project
-from runnerd.provider import Definition
+from runnerd.provider import Definition, ProviderError
 from runnerd.settings import ComposeSettings
 from tests.unit.runnerd.fakes import FakeClock
 
@@ -150,6 +150,27 @@ def test_a_compose_that_an_upgrade_took_elsewhere_is_found_again(disk: Disk) -> 
     disk.write("runner-1:\n")
     disk.create()
     assert disk.calls == ["docker compose", "before --ansi", *2 * ["docker compose"], "after --ansi"]
+
+
+def test_a_compose_that_can_do_nothing_without_the_cli_is_left_alone(disk: Disk) -> None:
+    alone = disk.program("alone")
+    alone.write_text(f"#!/bin/sh\necho alone --ansi >>{disk.folder}/calls\nexit 1\n")
+    disk.plugin(alone)
+    for _each in range(2):
+        disk.create()
+    assert disk.calls == ["docker compose", "alone --ansi", *2 * ["docker compose"]]
+
+
+def test_what_compose_refuses_with_the_cli_and_without_is_told(disk: Disk) -> None:
+    disk.plugin(disk.program("docker-compose"))
+    disk.project.definition()
+    (disk.folder / "broken").touch()
+    with pytest.raises(ProviderError, match="error during connect"):
+        disk.create()
+    (disk.folder / "broken").unlink()
+    disk.create()
+    made = ["docker-compose --ansi", "docker compose", "docker-compose --ansi"]
+    assert disk.calls == ["docker compose", *made], "it is nothing that its own program could not do"
 
 
 def test_a_docker_that_does_not_tell_is_not_waited_for(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -187,11 +186,24 @@ def test_the_result_of_one_that_has_ended_is_read_at_once() -> None:
     listener.hurry(["c", "unknown"])
     until(woken)
     output = listener.output("c")
-    assert (output.job_at, output.result, output.done_at, output.ended) == (6.0, "Succeeded", 8.0, False)
+    assert (output.job_at, output.result, output.done_at, output.ended) == (6.0, "Succeeded", 8.0, True)
     talker.may_end.set()  # the stream brings nothing: what is known by now stays
-    while not listener.output("c").ended:
-        until(woken)
-    assert listener.output("c") == replace(output, ended=True)
+    until(woken)
+    assert listener.output("c") == output
+
+
+def test_the_last_result_counts_though_a_job_has_told_one_before() -> None:
+    """Any job can write to the stream; only the runner's own line is the last."""
+    talker, woken = Late(), threading.Event()
+    talker.said += [(7.0, "Job x completed with result: Succeeded")]
+    listener = talker.heard_by(woken.set)
+    listener.follow(["c"])
+    until(woken)
+    assert (listener.output("c").result, listener.output("c").ended) == ("Succeeded", False)
+    talker.said += [(8.0, "Job x completed with result: Failed")]
+    listener.hurry(["c"])
+    until(woken)
+    assert (listener.output("c").result, listener.output("c").ended) == ("Failed", True)
 
 
 def test_what_cannot_be_read_at_once_is_waited_for() -> None:

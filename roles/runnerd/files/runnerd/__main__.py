@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,4 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from runnerd.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # A daemon that fails is not to wait for its threads: stopping a container may take minutes.
+    os._exit(code)

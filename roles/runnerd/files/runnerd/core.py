@@ -194,7 +194,7 @@ def _slot(view: SlotView, world: World) -> _Verdict:
         return _clear(view, Outcome.INTERRUPTED, "the container was never started")
     if machine.status is MachineStatus.DEAD:
         patience = (machine.dead_since or world.now) + LAST_LINES_PATIENCE
-        if not view.output.ended and view.output.done_at is None and world.now < patience:
+        if not view.output.ended and world.now < patience:
             return _Verdict("finished", "reads its last lines", wake_at=patience)
         outcome, reason = classify(view)
         return _clear(view, outcome, reason)

@@ -29,7 +29,7 @@ from .supervisor import Supervisor
 log = logging.getLogger("runnerd")
 
 DEFAULT_STATE = Path("/var/lib/runnerd")
-#: Actions at once. Starting a container is Docker's work: 4 at a time is where two cores are full (measured).
+#: Actions at once, of all kinds; how many of them may start a container is `World.concurrent_starts`.
 THREADS = 8
 #: Seconds to let the effects in hand finish; each can be taken up again by the next runnerd.
 LAST_EFFECTS = 5.0

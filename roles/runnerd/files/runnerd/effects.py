@@ -31,8 +31,9 @@ log = logging.getLogger("runnerd")
 NAME_LENGTH = 64
 #: GitHub removes ephemeral runners that are offline after a day; then a ghost is not ours to chase any more.
 GHOST_HORIZON = 90_000.0
-#: A lost answer to a POST is looked up for this long: that it is absent at first proves nothing.
-LOST_HORIZON = 3_600.0
+#: A lost answer to a POST is looked up twice, after 5 and 10 seconds: mostly it is there then, or never. What comes
+#: later is found by the lists, which are read anyway, so that one more call is made for it only if it is there.
+LOST_HORIZON = 20.0
 #: After GitHub said "busy" to a deregistration (seconds).
 BUSY_PAUSE = 30.0
 
@@ -220,7 +221,7 @@ class Effects:
         if answered and now + wait > ghost.give_up_at:
             self._journal.lay(ghost.name)
             self._journal.event(
-                "", ghost.name, "ghost", "not seen any more; GitHub removes it within a day if it is there"
+                "", ghost.name, "ghost", "looked for no longer; should a list show it offline, it is removed then"
             )
         else:
             self._journal.haunt(replace(ghost, next_check=now + wait, tries=ghost.tries + 1))

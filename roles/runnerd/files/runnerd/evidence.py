@@ -28,6 +28,8 @@ WORKER = "Runner.Worker"
 
 #: Seconds until a broken stream of output is opened again; twice as long each time.
 FIRST_RETRY, LONGEST_RETRY = 0.25, 2.0
+#: How many of those that have ended are read at once: after a power cut it is all of them.
+READ_AT_ONCE = 8
 
 _STAMP = r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ: )?"
 _VERSION = re.compile(r"^Current runner version: '([0-9]+(?:\.[0-9]+){2,3})'\s*$")
@@ -74,6 +76,7 @@ class Listener:
         self._lock = threading.Lock()
         self._outputs: dict[str, Output] = {}
         self._hurried: set[str] = set()
+        self._few = threading.BoundedSemaphore(READ_AT_ONCE)
 
     def output(self, machine_id: str) -> Output:
         """What it has said so far."""
@@ -95,9 +98,12 @@ class Listener:
             ).start()
 
     def hurry(self, machine_ids: Iterable[str]) -> None:
-        """These have ended, so look once how their jobs did. A stream that follows a journal is late by up to 0.3 s."""
+        """These have ended, so read once all that they said. A stream that follows a journal is late by up to 0.3 s.
+
+        Also where a result is known: the last one is the runner's own, any before it may be a job's words.
+        """
         with self._lock:
-            late = {one for one, output in self._outputs.items() if output.done_at is None}
+            late = {one for one, output in self._outputs.items() if not output.ended}
             late = late.intersection(machine_ids) - self._hurried
             self._hurried |= late
         for machine_id in late:
@@ -106,10 +112,10 @@ class Listener:
             ).start()
 
     def _read_once(self, machine_id: str) -> None:
-        with contextlib.suppress(ProviderError):  # who follows it hears of it
+        with contextlib.suppress(ProviderError), self._few:  # who follows it hears of an error
             output, _last = self._said(machine_id)
             if output.done_at is not None:  # that something is not there yet says nothing
-                self._set(machine_id, replace(output, ended=self.output(machine_id).ended))
+                self._set(machine_id, replace(output, ended=True))
                 self._wake()
 
     def _said(self, machine_id: str) -> tuple[Output, float]:
@@ -121,7 +127,7 @@ class Listener:
 
     def _read(self, machine_id: str) -> None:
         pause = FIRST_RETRY
-        while self._known(machine_id):
+        while self._awaited(machine_id):
             try:
                 # First all that was said so far: only then is it known what was not said.
                 output, last = self._said(machine_id)
@@ -149,18 +155,15 @@ class Listener:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_RETRY)
 
-    def _known(self, machine_id: str) -> bool:
+    def _awaited(self, machine_id: str) -> bool:
+        """Whether more of it is wanted."""
         with self._lock:
-            return machine_id in self._outputs
+            return machine_id in self._outputs and not self._outputs[machine_id].ended
 
     def _set(self, machine_id: str, output: Output) -> None:
         with self._lock:
-            known = self._outputs.get(machine_id)
-            if known is None:
-                return
-            if output.done_at is None:  # what `hurry` has found, a stream tells later
-                output = replace(output, result=known.result, done_at=known.done_at)
-            self._outputs[machine_id] = output
+            if machine_id in self._outputs and not self._outputs[machine_id].ended:
+                self._outputs[machine_id] = output
 
 
 def workers(machine_ids: Iterable[str], proc: Path = Path("/proc")) -> dict[str, Tri]:

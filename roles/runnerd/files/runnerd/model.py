@@ -121,7 +121,7 @@ class Output:
     """What a runner has said so far. Hints: the job can write to the same stream."""
 
     readable: bool = False
-    ended: bool = False  # every line has been read
+    ended: bool = False  # all that is of weight has been read
     listening_at: float | None = None
     job: str = ""
     job_detail: str = ""  # repository and run, from the job-started hook
@@ -244,7 +244,7 @@ class World:
     busy_ghosts: frozenset[str] = frozenset()  # names being looked after right now
     refresh_wanted_at: float = float("-inf")  # somebody wants lists that are newer than this
     refreshing: frozenset[str] = frozenset()
-    concurrent_starts: int = 4
+    concurrent_starts: int = 4  # Docker's work: with so many at a time two cores are full (measured)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ WHERE_TIMEOUT = 5
 DEFINITION_RETRY = 15.0
 
 
+class _Refused(ProviderError):
+    """Compose ran, and did not do it."""
+
+
 class Project:
     """One Compose file, and `docker compose` on it."""
 
@@ -74,12 +78,15 @@ class Project:
     def create(self, slot: str) -> None:
         """Make the containers of a slot's services, unstarted, by the definition read last. With the lock."""
         services = [slot, *({companion_service(slot)} & self._services)]
+        command = ("create", "--no-recreate", "--pull", "never", *services)
         self._program = self._program or _own_program()
         try:
-            self._run(self._program, "create", "--no-recreate", "--pull", "never", *services)
-        except OSError:  # an upgrade took it elsewhere, or it cannot be run without the CLI
+            self._run(self._program, *command)
+        except (OSError, _Refused):  # an upgrade took it elsewhere, or it cannot do without the CLI
+            if self._program == COMPOSE:
+                raise
+            self._run(COMPOSE, *command)
             self._program = COMPOSE
-            self._run(COMPOSE, "create", "--no-recreate", "--pull", "never", *services)
 
     def rewrite(self, change: Callable[[str], str]) -> None:
         """Change the file's text, in one step."""
@@ -109,7 +116,7 @@ class Project:
             raise ProviderError(f"docker cannot be run: {exc.strerror}") from exc
         if done.returncode != 0:
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise ProviderError(said[-1] if said else f"docker compose {arguments[0]} failed")
+            raise _Refused(said[-1] if said else f"docker compose {arguments[0]} failed")
         return done.stdout
 
 
