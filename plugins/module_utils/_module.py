@@ -17,19 +17,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
-from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import HAS_JWT, AppAuth
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.client import HAS_REQUESTS, Client
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import app_for, client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.credential import credential_problems
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.errors import GitHubError, RateLimited
+from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.key import HAS_JWT
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.labels import ARCHITECTURES
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runner
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import GITHUB_API, Scope
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.secret import Secret
+
+if TYPE_CHECKING:
+    from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.app import AppAuth
 
 try:
     from ansible.module_utils.secrets import register_secret

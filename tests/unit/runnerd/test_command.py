@@ -333,9 +333,13 @@ def test_what_is_waited_for(
     assert cli.is_missing(slot, drained=True) is missing_if_drained
 
 
-def test_the_command_does_not_load_what_only_the_daemon_needs() -> None:
-    """It is asked often, and by waiting scripts: loading Docker's and HTTP's libraries took most of its half second."""
-    look = "import runnerd.cli, sys; print(*{'docker', 'requests', 'prometheus_client'} & sys.modules.keys())"
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [("runnerd.cli", {"docker", "requests", "prometheus_client"}), ("runnerd.daemon", {"jwt", "cryptography"})],
+)
+def test_nobody_loads_what_only_others_need(module: str, spared: set[str]) -> None:
+    """The command is asked often: Docker's and HTTP's libraries took most of its half second. Apps' take 4 MB."""
+    look = f"import {module}, sys; print(*{spared} & sys.modules.keys())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
