@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import socketserver
@@ -20,6 +21,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from docker.transport.unixconn import UnixHTTPConnectionPool
 
 from runnerd.containers import ComposeProvider
 from runnerd.evidence import Listener
@@ -176,6 +178,20 @@ def test_docker_is_asked_for_its_version_once_until_it_goes_away(engine: Engine,
     engine.come()
     assert provider.runs(CONTAINER) and provider.runs(CONTAINER)
     assert engine.versions == 2
+
+
+def test_what_a_container_was_asked_for_leaves_nothing_behind(engine: Engine, tmp_path: Path) -> None:
+    """Each has addresses of its own, and for each the SDK keeps a pool of connections."""
+
+    def pools() -> int:
+        gc.collect()
+        return sum(isinstance(one, UnixHTTPConnectionPool) for one in gc.get_objects())
+
+    provider = ComposeProvider(ComposeSettings(file=tmp_path / "docker-compose.yml"), engine.clock)
+    before = pools()
+    for number in range(30):
+        assert provider.runs(f"{number:064}")
+    assert pools() == before + 1
 
 
 def becomes(listener: Listener, true: Callable[[Output], object]) -> Output:

@@ -50,8 +50,11 @@ class Engine:
                 client = self._connect(timeout)
             except DOCKER_FAILED as exc:
                 raise ProviderDown(f"Docker does not answer: {first_line(exc)}") from exc
+            # The SDK would keep a connection open for each address that it has asked, up to 25 (measured);
             client.headers["Connection"] = "close"
             clients[timeout, client.api_version] = client
+        else:
+            client.close()  # and it keeps an empty pool for each, though no two containers have an address in common.
         return client
 
     def _connect(self, timeout: int | None) -> docker.APIClient:
@@ -61,7 +64,6 @@ class Engine:
         client = docker.APIClient(
             version=known or "auto",
             timeout=timeout,  # type: ignore[arg-type]  # the SDK's annotation lacks None, which is no limit
-            num_pools=1,  # one for each address that was ever asked: each container has its own, and no two are alike
         )
         if not known:
             self._version = client.api_version
