@@ -18,7 +18,7 @@ from tests.bench.burst import BURST
 from tests.bench.calls import CALLS_PER_JOB
 from tests.bench.idle import IDLE
 from tests.bench.killed import KILLED
-from tests.bench.machine import look, others
+from tests.bench.machine import look, others, tidy
 from tests.bench.many_jobs import MANY_JOBS
 from tests.bench.playbook import PLAYBOOK
 from tests.bench.results import Run
@@ -36,6 +36,7 @@ CUT_OFF = CHECKOUT / ".cache" / "bench-cut-off.json"
 def measure(benchmark: Benchmark, stage: Stage) -> tuple[Run, bool]:
     """One benchmark: what was measured, and whether it came to its end."""
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    tidy()
     before = others()
     run, begin, ended = Run.of(benchmark, date, stage.commit, look("", before)), time.monotonic(), True
     try:

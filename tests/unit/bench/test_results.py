@@ -164,6 +164,7 @@ def test_what_was_measured_until_an_end_that_was_none_is_kept(
 
     monkeypatch.setattr(program, "CUT_OFF", tmp_path / "cut-off.json")
     monkeypatch.setattr(program, "others", lambda: 0.0)
+    monkeypatch.setattr(program, "tidy", lambda: None)
     stage = SimpleNamespace(commit="abc", say=lambda line: None, engine=lambda: "28.0")
     with pytest.raises(KeyboardInterrupt) if isinstance(end, KeyboardInterrupt) else nullcontext():
         _run, ended = program.measure(Benchmark("B1", "", "", cut_off, ()), cast(Stage, stage))
