@@ -100,7 +100,7 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """The last commit that changed what is deployed, with a `+` if files differ from it; empty where there is no Git."""
+    """The last commit that changed what is deployed, with a `+` if files differ from it; nothing without Git."""
     changed = _git("status", "--porcelain", "--", *DEPLOYED)
     return _git("log", "-1", "--abbrev=10", "--format=%h", "--", *DEPLOYED) + ("+" if changed else "")
 
