@@ -34,6 +34,15 @@ def template_of(method: str, path: str) -> str | None:
     return None
 
 
+#: Of a scope: what a credential may ask for that may read, and what one must be able to write for.
+READ, WRITE = "/actions/runners", "/actions/runners/registration-token"
+
+
+def message(answer: requests.Response) -> str:
+    """GitHub's words for what is wrong."""
+    return str(answer.json()["message"])
+
+
 class Rest:
     """GitHub's REST API with one token. Every answer is checked, unless ``checked=False`` (for ordered faults)."""
 

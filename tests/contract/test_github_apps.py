@@ -25,11 +25,10 @@ from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.c
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.connect import client_for
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.runners import Runners
 from ansible_collections.ephemeral.github_runners.plugins.module_utils._github.scope import Scope
-from tests.contract.client import Rest
+from tests.contract.client import READ, WRITE, Rest
 from tests.doubles.github.server import Double
 
 RUNNERS = {"organization_self_hosted_runners": "write", "administration": "write", "metadata": "read"}
-READ, WRITE = "/actions/runners", "/actions/runners/registration-token"
 MakeRest = Callable[[str | None], Rest]
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""GitHub's REST side: registrations, names, groups, labels, tokens, pages, permissions."""
+"""GitHub's REST side: registrations, names, groups, labels, tokens, pages, versions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,14 @@ import pytest
 import requests
 import urllib3
 
-from tests.contract.client import Rest, Runner
-from tests.contract.conftest import CREDENTIALS, TOKEN
+from tests.contract.client import READ, Rest, Runner, message
 from tests.doubles.github import jit
-from tests.doubles.github.cli import AdminError
 from tests.doubles.github.server import Double
 
 ORG = "/orgs/my-org"
 REPO = "/repos/my-org/app"
 ENTERPRISE = "/enterprises/acme"
 SCOPES = (ORG, REPO, ENTERPRISE)
-
-
-def message(answer: requests.Response) -> str:
-    return str(answer.json()["message"])
 
 
 def links(answer: requests.Response) -> dict[str, str]:
@@ -239,23 +233,6 @@ def test_labels_that_cannot_be_removed_or_added(rest: Rest) -> None:
 # Pages
 
 
-def test_a_burst_takes_the_keys_that_were_made_ahead(
-    rest: Rest, double: Double, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    double.admin.keys(3)
-    made = []
-    monkeypatch.setattr(jit, "new_key", lambda real=jit.new_key: made.append(1) or real())
-    for number in range(3):
-        assert rest.jit(ORG, f"r{number}").status_code == 201
-    assert made == []
-
-
-@pytest.mark.parametrize("ahead", [-1, 1000, True, "4"])
-def test_no_number_of_keys_is_refused(double: Double, ahead: object) -> None:
-    with pytest.raises(AdminError, match=r"422: ahead = .*: give a number of keys from 0 to 200"):
-        double.admin.call("POST", "/_admin/keys", {"ahead": ahead})
-
-
 @pytest.fixture
 def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """All runners share a key: making dozens takes seconds."""
@@ -359,120 +336,6 @@ def test_a_repository_has_no_groups(rest: Rest) -> None:
     assert rest("GET", f"{REPO}/actions/runner-groups").status_code == 404
 
 
-# Who may do what
-
-READ = "/actions/runners"
-WRITE = "/actions/runners/registration-token"
-
-
-@pytest.mark.parametrize("path", [ORG + READ, REPO + READ, ENTERPRISE + READ, "/orgs/nobody" + READ, "/rate_limit"])
-def test_a_bad_token_is_401_everywhere(client: Callable[[str | None], Rest], path: str) -> None:
-    answer = client("ghp_wrong")("GET", path)
-    assert (answer.status_code, message(answer)) == (401, "Bad credentials")
-
-
-def test_no_token(client: Callable[[str | None], Rest], double: Double) -> None:
-    double.admin.scopes({"my-org/open": {"visibility": "public"}})
-    nobody = client(None)
-    for path in (ORG + READ, REPO + READ, "/repos/my-org/open" + READ):
-        answer = nobody("GET", path)
-        assert (answer.status_code, message(answer)) == (401, "Requires authentication")
-    assert nobody("GET", REPO).status_code == 404
-    assert nobody("GET", "/repos/my-org/open").status_code == 200
-    assert nobody("GET", ORG).status_code == 200
-    assert nobody("GET", "/rate_limit").json()["resources"]["core"]["limit"] == 60
-
-
-@pytest.mark.parametrize("word", ["Bearer", "token", "bearer"])
-def test_the_words_before_a_token(rest: Rest, word: str) -> None:
-    assert rest("GET", ORG + READ, headers={"Authorization": f"{word} {TOKEN}"}).status_code == 200
-
-
-def test_other_words_are_refused(rest: Rest) -> None:
-    for header in (TOKEN, f"Basic {TOKEN}", "Bearer"):
-        assert rest("GET", ORG + READ, headers={"Authorization": header}).status_code == 401
-
-
-@pytest.mark.parametrize("kind", ["classic", "fine-grained", "app"])
-def test_permissions(client: Callable[[str | None], Rest], double: Double, kind: str) -> None:
-    scopes = {"my-org": "write", "my-org/app": "read", "other-org": "none", "enterprises/acme": "write"}
-    double.admin.credentials({"some": {"token": "some", "kind": kind, "scopes": scopes}})
-    double.admin.scopes({"my-org/hidden": {}, "my-org/open": {"visibility": "public"}})
-    rest = client("some")
-    assert rest("GET", ORG + READ).status_code == 200
-    assert rest("POST", ORG + WRITE).status_code == 201
-    assert rest("GET", REPO + READ).status_code == 200
-    assert rest("POST", REPO + WRITE).status_code == 403
-    assert rest("GET", "/orgs/other-org" + READ).status_code == 403
-    assert rest("GET", "/repos/my-org/hidden" + READ).status_code == 404
-    assert rest("GET", "/repos/my-org/hidden").status_code == 404
-    assert rest("GET", "/repos/my-org/open" + READ).status_code == 403
-    assert rest("GET", "/repos/my-org/open").json()["visibility"] == "public"
-    assert rest("GET", "/orgs/unknown" + READ).status_code == 404
-    # Only classic tokens manage runners of an enterprise.
-    assert rest("GET", ENTERPRISE + READ).status_code == (200 if kind == "classic" else 403)
-
-
-def test_a_refusal_comes_before_the_body_is_looked_at(client: Callable[[str | None], Rest], double: Double) -> None:
-    double.admin.credentials({"some": {"token": "some", "scopes": {"my-org": "read"}}})
-    assert client("some")("POST", f"{ORG}/actions/runners/generate-jitconfig", {}).status_code == 403
-
-
-def test_all_repositories_of_an_owner(client: Callable[[str | None], Rest], double: Double) -> None:
-    double.admin.credentials({"some": {"token": "some", "scopes": {"my-org/*": "write"}}})
-    assert client("some")("POST", REPO + WRITE).status_code == 201
-    assert client("some")("POST", ORG + WRITE).status_code == 404
-
-
-def test_names_do_not_differ_in_case_alone(rest: Rest) -> None:
-    rest.jit("/orgs/MY-ORG", "one")
-    assert list(rest.names(ORG)) == ["one"]
-    assert rest("GET", "/repos/My-Org/App").json()["full_name"] == "my-org/app"
-
-
-def test_a_user_is_no_organization(client: Callable[[str | None], Rest], double: Double) -> None:
-    double.admin.credentials({"some": {"token": "some", "scopes": {"me": "write", "me/home": "write"}}})
-    rest = client("some")
-    assert rest("GET", "/orgs/me").status_code == 404
-    assert rest("GET", "/orgs/me" + READ).status_code == 404
-    assert rest("GET", "/repos/me/home").json()["owner"]["type"] == "User"
-    assert rest.jit("/repos/me/home", "one").status_code == 201
-
-
-def test_credentials_end(client: Callable[[str | None], Rest], double: Double) -> None:
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=10)
-    text = end.strftime("%Y-%m-%dT%H:%M:%SZ")
-    double.admin.credentials({"some": {"token": "some", "scopes": {"my-org": "write"}, "expires_at": text}})
-    rest = client("some")
-    said = rest("GET", ORG + READ).headers["github-authentication-token-expiration"]
-    assert said == end.strftime("%Y-%m-%d %H:%M:%S UTC")
-    double.admin.advance(9 * 86400)
-    assert rest("GET", ORG + READ).status_code == 200
-    double.admin.advance(86400 + 5)
-    assert rest("GET", ORG + READ).status_code == 401
-
-
-def test_a_token_that_does_not_end_says_nothing_of_it(rest: Rest) -> None:
-    assert "github-authentication-token-expiration" not in rest("GET", ORG + READ).headers
-
-
-def test_headers_tell_the_rights(client: Callable[[str | None], Rest], double: Double) -> None:
-    classic = client(TOKEN)("GET", ORG + READ).headers
-    assert classic["X-OAuth-Scopes"] == "admin:org, manage_runners:enterprise, repo"
-    assert classic["X-Accepted-OAuth-Scopes"] == "admin:org"
-    double.admin.credentials({"fine": {"token": "fine", "kind": "fine-grained", "scopes": {"my-org": "read"}}})
-    fine = client("fine")("POST", ORG + WRITE).headers
-    assert fine["X-Accepted-GitHub-Permissions"] == "organization_self_hosted_runners=write"
-    assert "X-OAuth-Scopes" not in fine
-
-
-def test_credentials_are_replaced_as_a_whole(rest: Rest, double: Double) -> None:
-    double.admin.credentials({"new": {"token": "new", "scopes": {"my-org": "write"}}})
-    assert rest("GET", ORG + READ).status_code == 401
-    double.admin.credentials(CREDENTIALS)
-    assert rest("GET", ORG + READ).status_code == 200
-
-
 # What every request needs and every answer carries
 
 
@@ -547,46 +410,3 @@ def test_downloads_are_of_the_newest_version_released(rest: Rest, double: Double
     assert re.fullmatch("[0-9a-f]{64}", linux[0]["sha256_checksum"])
     double.admin.advance(2 * 86400)
     assert "2.101.0" in rest("GET", path).json()[0]["filename"]
-
-
-# The journal
-
-
-def test_the_journal_has_every_request_and_no_secret(
-    rest: Rest, client: Callable[[str | None], Rest], double: Double
-) -> None:
-    start = double.admin.journal()["last"]
-    blob = rest.jit(ORG, "one").json()["encoded_jit_config"]
-    rest("GET", f"{ORG}/actions/runners?name=one")
-    client("ghp_wrong")("GET", "/api/v3" + REPO)
-    found = double.admin.journal(start)
-    facts = [
-        (e["method"], e["path"], e["query"], e["status"], e["credential"], e["write"], e["link"])
-        for e in found["entries"]
-    ]
-    assert facts == [
-        ("POST", f"{ORG}/actions/runners/generate-jitconfig", {}, 201, "admin", True, "rest"),
-        ("GET", f"{ORG}/actions/runners", {"name": "one"}, 200, "admin", False, "rest"),
-        ("GET", f"/api/v3{REPO}", {}, 401, None, False, "rest"),
-    ]
-    assert [entry["n"] for entry in found["entries"]] == [start + 1, start + 2, start + 3]
-    assert found["last"] == start + 3
-    assert double.admin.journal(found["last"])["entries"] == []
-    assert TOKEN not in str(found)
-    assert "ghp_wrong" not in str(found)
-    assert blob not in str(found)
-    (issued,) = [entry for entry in double.admin.issued() if entry["kind"] == "jit"]
-    assert (issued["secret"], issued["name"], issued["scope"]) == (blob, "one", "my-org")
-
-
-def test_runners_calls_are_kept_apart(registered: Callable[..., Runner], double: Double) -> None:
-    runner = registered("one")
-    start = double.admin.journal()["last"]
-    runner.connect()
-    assert double.admin.journal(start)["entries"] == []
-    found = double.admin.journal(start, "runner")["entries"]
-    assert [(entry["path"], entry["credential"], entry["write"]) for entry in found] == [
-        ("/_runner/token", "runner:one", False),
-        ("/_runner/session", "runner:one", False),
-    ]
-    assert double.admin.journal(start, "all")["entries"] == found

@@ -21,13 +21,15 @@ import requests
 import trustme
 
 from tests.contract.client import Rest, Runner
+from tests.contract.conftest import TOKEN
 from tests.contract.description import Description
-from tests.doubles.github import cli
+from tests.doubles.github import cli, jit
 from tests.doubles.github.cli import Admin, AdminError
 from tests.doubles.github.server import Double, running
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ORG = "/orgs/my-org"
+REPO = "/repos/my-org/app"
 
 
 # As a program
@@ -334,3 +336,66 @@ def test_the_command_says_what_is_wrong(double: Double) -> None:
     assert "Traceback" not in absent.stderr
     assert github(double, "--url", url, "health").returncode == 1
     assert github(double, "health").returncode == 0
+
+
+# Keys
+
+
+def test_a_burst_takes_the_keys_that_were_made_ahead(
+    rest: Rest, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.admin.keys(3)
+    made = []
+    monkeypatch.setattr(jit, "new_key", lambda real=jit.new_key: made.append(1) or real())
+    for number in range(3):
+        assert rest.jit(ORG, f"r{number}").status_code == 201
+    assert made == []
+
+
+@pytest.mark.parametrize("ahead", [-1, 1000, True, "4"])
+def test_no_number_of_keys_is_refused(double: Double, ahead: object) -> None:
+    with pytest.raises(AdminError, match=r"422: ahead = .*: give a number of keys from 0 to 200"):
+        double.admin.call("POST", "/_admin/keys", {"ahead": ahead})
+
+
+# The journal
+
+
+def test_the_journal_has_every_request_and_no_secret(
+    rest: Rest, client: Callable[[str | None], Rest], double: Double
+) -> None:
+    start = double.admin.journal()["last"]
+    blob = rest.jit(ORG, "one").json()["encoded_jit_config"]
+    rest("GET", f"{ORG}/actions/runners?name=one")
+    client("ghp_wrong")("GET", "/api/v3" + REPO)
+    found = double.admin.journal(start)
+    facts = [
+        (e["method"], e["path"], e["query"], e["status"], e["credential"], e["write"], e["link"])
+        for e in found["entries"]
+    ]
+    assert facts == [
+        ("POST", f"{ORG}/actions/runners/generate-jitconfig", {}, 201, "admin", True, "rest"),
+        ("GET", f"{ORG}/actions/runners", {"name": "one"}, 200, "admin", False, "rest"),
+        ("GET", f"/api/v3{REPO}", {}, 401, None, False, "rest"),
+    ]
+    assert [entry["n"] for entry in found["entries"]] == [start + 1, start + 2, start + 3]
+    assert found["last"] == start + 3
+    assert double.admin.journal(found["last"])["entries"] == []
+    assert TOKEN not in str(found)
+    assert "ghp_wrong" not in str(found)
+    assert blob not in str(found)
+    (issued,) = [entry for entry in double.admin.issued() if entry["kind"] == "jit"]
+    assert (issued["secret"], issued["name"], issued["scope"]) == (blob, "one", "my-org")
+
+
+def test_runners_calls_are_kept_apart(registered: Callable[..., Runner], double: Double) -> None:
+    runner = registered("one")
+    start = double.admin.journal()["last"]
+    runner.connect()
+    assert double.admin.journal(start)["entries"] == []
+    found = double.admin.journal(start, "runner")["entries"]
+    assert [(entry["path"], entry["credential"], entry["write"]) for entry in found] == [
+        ("/_runner/token", "runner:one", False),
+        ("/_runner/session", "runner:one", False),
+    ]
+    assert double.admin.journal(start, "all")["entries"] == found

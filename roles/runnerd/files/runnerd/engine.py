@@ -50,21 +50,20 @@ class Engine:
                 client = self._connect(timeout)
             except DOCKER_FAILED as exc:
                 raise ProviderDown(f"Docker does not answer: {first_line(exc)}") from exc
-            # The SDK would keep a connection open for each address that it has asked, up to 25 (measured);
+            # The SDK would keep a connection open for each address that it has asked, up to 25 (measured).
             client.headers["Connection"] = "close"
             clients[timeout, client.api_version] = client
         else:
-            client.close()  # and it keeps an empty pool for each, though no two containers have an address in common.
+            # It also keeps a pool for each address, an empty one now, though no two containers have one in common.
+            client.close()
         return client
 
     def _connect(self, timeout: int | None) -> docker.APIClient:
         """`timeout`: seconds for each call; None: no limit."""
         # The version is asked once: to tell it, Docker starts two programs, and takes 8 ms (measured).
         known = self._version
-        client = docker.APIClient(
-            version=known or "auto",
-            timeout=timeout,  # type: ignore[arg-type]  # the SDK's annotation lacks None, which is no limit
-        )
+        options: dict[str, Any] = {"version": known or "auto", "timeout": timeout}
+        client = docker.APIClient(**options)
         if not known:
             self._version = client.api_version
         return client
