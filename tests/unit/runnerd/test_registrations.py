@@ -42,6 +42,19 @@ def test_a_lost_answer_leaves_no_registration_behind(host: Host) -> None:
     assert host.journal.ghosts() == ()
 
 
+def test_a_registration_that_never_was_is_looked_for_twice(host: Host) -> None:
+    """What comes later than that, the lists show, which are read anyway."""
+    host.world.lose_answer = True
+    host.rounds(1)
+    host.world.lose_answer = False
+    names = [runner.name for runner in host.world.registered.values()]
+    assert names
+    host.world.registered.clear()
+    host.rounds(120, step=5)
+    assert [host.world.requests.count(f"GET {name}") for name in names] == [2] * len(names)
+    assert host.journal.ghosts() == ()
+
+
 def test_a_registration_is_looked_for_until_github_has_answered(host: Host) -> None:
     host.world.lose_answer = True
     host.rounds(1)
